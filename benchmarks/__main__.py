@@ -1,0 +1,39 @@
+"""`python -m benchmarks NAME [--json OUT] [--seeds 0,1,2]`: prints a table, writes JSON.
+
+Exit code 0 when every target holds, 1 when one does not, 2 for a wrong command line.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.harness import Result, print_table, write_json
+
+NAMES: tuple[str, ...] = ("shortcut",)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=NAMES, help="which benchmark")
+    parser.add_argument("--json", type=Path, default=None, help="where to write the JSON")
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated, default 0,1,2")
+    parser.add_argument("--quick", action="store_true", help="a small, unscored trial")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one benchmark; see the module's docstring for exit codes."""
+    options = _parser().parse_args(argv)
+    seeds = tuple(int(seed) for seed in options.seeds.split(","))
+    module = importlib.import_module(f"benchmarks.{options.name}")
+    result: Result = module.run(seeds, quick=options.quick)
+    print_table(result)
+    if options.json is not None:
+        write_json(result, options.json)
+    return 0 if result.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

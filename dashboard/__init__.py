@@ -1,0 +1,1 @@
+"""The application: headless services, the worker, the command line and the screens."""

@@ -1,0 +1,1 @@
+"""Own screen components: plain data in, events out."""

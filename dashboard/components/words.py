@@ -1,0 +1,32 @@
+"""Words for what a picture shows: the text alternative of the canvas."""
+
+from dashboard.viewmodels import CaseView, CueView, RegionView
+
+
+def place(regions: tuple[RegionView, ...]) -> str:
+    """Where the largest region lies and how much of the image all of them cover."""
+    if not regions:
+        return "no clear region"
+    largest = max(regions, key=lambda region: region.area)
+    middle_x = (largest.x0 + largest.x1) / 2
+    middle_y = (largest.y0 + largest.y1) / 2
+    row = ("upper", "middle", "lower")[min(int(3 * middle_y), 2)]
+    column = ("left", "centre", "right")[min(int(3 * middle_x), 2)]
+    where = "centre" if (row, column) == ("middle", "centre") else f"{row} {column}"
+    more = f" and {len(regions) - 1} more" if len(regions) > 1 else ""
+    covered = min(sum(region.area for region in regions), 1.0)
+    return f"{where}{more}, {100 * covered:.0f} % of the image"
+
+
+def picture(case: CaseView) -> str:
+    """One text for a reviewer who cannot see the canvas."""
+    label = f", label {case.label}" if case.label else ""
+    cues = "; ".join(_cue(cue) for cue in case.cues) or "no cues"
+    return (
+        f"Image {case.image_name}, {case.width} by {case.height} pixels. "
+        f"Prediction {case.prediction}, {100 * case.confidence:.0f} % sure{label}. Cues: {cues}."
+    )
+
+
+def _cue(cue: CueView) -> str:
+    return f"{cue.letter} {cue.name}, {place(cue.regions)}, {cue.causal_effect:+.2f} logit"

@@ -1,0 +1,39 @@
+"""Projects as listed, and the ways to find one."""
+
+from __future__ import annotations
+
+from dashboard.viewmodels import ProjectView
+from db.records import ProjectRecord
+from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
+
+
+class ProjectService:
+    """Reads projects; ingest makes them."""
+
+    def __init__(self, uow_factory: UnitOfWorkFactory) -> None:
+        self._uow = uow_factory
+
+    def list(self) -> tuple[ProjectView, ...]:
+        """Every project, by name."""
+        with self._uow(read_only=True) as uow:
+            return tuple(project_view(uow, project) for project in uow.projects.list())
+
+    def get(self, id_or_name: str) -> ProjectView:
+        """One project by id or name; raises NotFound."""
+        with self._uow(read_only=True) as uow:
+            return project_view(uow, uow.projects.find(id_or_name))
+
+
+def project_view(uow: UnitOfWork, project: ProjectRecord) -> ProjectView:
+    """A project with its active version and how far it is reviewed."""
+    active = uow.versions.active(project.id)
+    counts = uow.cases.counts(active.id) if active is not None else None
+    return ProjectView(
+        id=project.id,
+        name=project.name,
+        classes=project.classes,
+        notice=project.notice,
+        active_version=active.hash if active is not None else None,
+        cases=counts.total if counts is not None else 0,
+        reviewed=counts.reviewed if counts is not None else 0,
+    )

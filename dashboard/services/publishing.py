@@ -1,0 +1,245 @@
+"""Make a model bundle known to the store: its version, concepts, relations and predicted cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from core.errors import BundleError
+from dashboard.services.engines import Engines
+from dashboard.services.progress import Progress, part, silent
+from db.records import (
+    ImageRecord,
+    NewCase,
+    NewConcept,
+    NewVersion,
+    RelationRecord,
+    VersionRecord,
+)
+from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
+
+if TYPE_CHECKING:
+    from core.artifacts import ModelBundle
+
+DEVELOPMENT = frozenset({"train", "val", None})
+"""Splits whose verdicts may teach a model; the others are held out."""
+FREQUENCY = "frequency_N"  # name under which a bundle may carry its concepts' frequencies
+
+
+class Publisher:
+    """Registers bundles; every registration is one transaction and harmless when repeated."""
+
+    def __init__(self, uow_factory: UnitOfWorkFactory, engines: Engines) -> None:
+        self._uow = uow_factory
+        self._engines = engines
+
+    def publish(
+        self,
+        project_id: str,
+        folder: Path,
+        *,
+        state: Literal["active", "candidate"] | None = None,
+        run_id: str | None = None,
+        snapshot_id: str | None = None,
+        progress: Progress = silent,
+    ) -> VersionRecord:
+        """Register the bundle of a folder and predict every image of the project with it.
+
+        Args:
+            folder: as `core.artifacts.save_bundle` returned it.
+            state: None makes it active where the project has no active version yet.
+            progress: [0, 1]; encoding takes most of it where tokens are missing.
+
+        Concepts and relations are added once per dictionary, so that names and verdicts carry
+        over to reweighted versions. A second call adds cases for new images only. Images that
+        cannot be read get no case.
+
+        Raises BundleError for a damaged bundle, EncoderError where its encoder is another one.
+        """
+        bundle = self._engines.bundle(folder)
+        with self._uow(read_only=True) as uow:
+            project = uow.projects.get(project_id)
+            images = uow.images.list(project_id)
+            known = uow.versions.by_hash(project_id, bundle.manifest.version_hash)
+            have = _images_with_cases(uow, known)
+        if project.classes and set(bundle.head.classes) - set(project.classes):
+            raise BundleError(folder.name, "its classes are not those of the project")
+        new = [image for image in images if image.id not in have]
+        shas, pooled_IN = self._pooled(project_id, Path(project.root), bundle, images, progress)
+        row_of = {sha: row for row, sha in enumerate(shas)}
+        new = [image for image in new if image.sha256 in row_of]
+        rows = [row_of[image.sha256] for image in new]
+        cases = predict(bundle, new, pooled_IN[rows], first=len(have))
+        frequency_N = _frequency(bundle, pooled_IN)
+        progress(0.98, "writing cases")
+        new_version = _new_version(bundle, folder, run_id, snapshot_id)
+        with self._uow() as uow:
+            version = uow.versions.add(project_id, new_version)
+            dictionary = bundle.manifest.dictionary_hash
+            uow.concepts.add_many(project_id, dictionary, _new_concepts(bundle, frequency_N))
+            uow.relations.add_many(project_id, dictionary, _relations(bundle))
+            uow.cases.add_many(version.id, cases)
+            version = _set_state(uow, version, state, is_new=known is None)
+            if known is None or cases:
+                _audit(uow, version, run_id, len(cases))
+            uow.commit()
+        progress(1.0, "published")
+        return version
+
+    def _pooled(
+        self,
+        project_id: str,
+        root: Path,
+        bundle: ModelBundle,
+        images: Sequence[ImageRecord],
+        progress: Progress,
+    ) -> tuple[list[str], Any]:
+        """Hashes of the images that have tokens, and their pooled codes [I, N]."""
+        info = bundle.manifest.encoder
+        tokens = self._engines.tokens(project_id, info.hash)
+        tokens.refresh()
+        if tokens.missing(image.sha256 for image in images):
+            encoder = self._engines.encoder(info.spec, info.hash)
+            self._engines.ensure_tokens(project_id, root, images, encoder, part(progress, 0, 0.8))
+        shas = [image.sha256 for image in images if image.sha256 in tokens]
+        report = part(progress, 0.8, 0.98)
+        return shas, self._engines.pooled(project_id, bundle, tokens, shas, report)
+
+
+def predict(
+    bundle: ModelBundle, images: Sequence[ImageRecord], pooled_IN: Any, *, first: int = 0
+) -> tuple[NewCase, ...]:
+    """A case per image from its pooled codes [I, N], in review order from `first` on."""
+    if not images:
+        return ()
+    head = bundle.head
+    logits_IC, probs_IC = head.logits(pooled_IN), head.probabilities(pooled_IN)
+    chosen_I = logits_IC.argmax(axis=1)
+    confidence_I = probs_IC[np.arange(len(images)), chosen_I]
+    orders = queue_orders(
+        [float(value) for value in confidence_I],
+        [image.split for image in images],
+        seed=bundle.manifest.seed,
+    )
+    return tuple(
+        NewCase(
+            image_id=image.id,
+            prediction=head.classes[int(chosen_I[row])],
+            confidence=float(confidence_I[row]),
+            logit=float(logits_IC[row, chosen_I[row]]),
+            bias=float(head.bias_C[chosen_I[row]]),
+            probabilities=tuple(zip(head.classes, map(float, probs_IC[row]), strict=True)),
+            queue_order=first + orders[row],
+        )
+        for row, image in enumerate(images)
+    )
+
+
+def queue_orders(
+    confidences: Sequence[float], splits: Sequence[str | None], *, seed: int
+) -> list[int]:
+    """Place of each case in the review queue, a permutation of 0..I-1.
+
+    Cases that may teach a model (train, val or no split) come first, held-out ones after them:
+    a verdict on a held-out case cannot be used without spoiling the test. Within each part an
+    uncertain case (lowest confidence left) alternates with one drawn at random by `seed`, which
+    mostly is a confident one: a reviewer meets doubts and habits of the model, shortcuts among
+    them, from the start.
+    """
+    rng = np.random.default_rng(seed)
+    order: list[int] = []
+    for wanted in (True, False):
+        rows = [i for i, split in enumerate(splits) if (split in DEVELOPMENT) is wanted]
+        doubtful = sorted(rows, key=lambda i: (confidences[i], i))
+        order += _alternate(doubtful, [rows[i] for i in rng.permutation(len(rows))])
+    places = [0] * len(order)
+    for place, row in enumerate(order):
+        places[row] = place
+    return places
+
+
+def _alternate(first: Sequence[int], second: Sequence[int]) -> list[int]:
+    """Items of both sequences in turn, each item once."""
+    merged = (item for pair in zip(first, second, strict=True) for item in pair)
+    return list(dict.fromkeys(merged))
+
+
+def _images_with_cases(uow: UnitOfWork, version: VersionRecord | None) -> set[str]:
+    if version is None:
+        return set()
+    return {case.image_id for case in uow.cases.list(version.id)}
+
+
+def _frequency(bundle: ModelBundle, pooled_IN: Any) -> np.ndarray[Any, Any]:
+    """Share of images in which each concept fires: the bundle's own figure, else this project's."""
+    if FREQUENCY in bundle.extra:
+        return np.asarray(bundle.extra[FREQUENCY], dtype=np.float64)
+    images = max(int(pooled_IN.shape[0]), 1)
+    return np.asarray((pooled_IN > 0).sum(axis=0)).ravel() / images
+
+
+def _new_version(
+    bundle: ModelBundle, folder: Path, run_id: str | None, snapshot_id: str | None
+) -> NewVersion:
+    manifest = bundle.manifest
+    return NewVersion(
+        hash=manifest.version_hash,
+        kind=manifest.kind,
+        dictionary_hash=manifest.dictionary_hash,
+        encoder_spec=manifest.encoder.spec,
+        encoder_hash=manifest.encoder.hash,
+        folder=str(folder),
+        seed=manifest.seed,
+        classes=tuple(manifest.classes),
+        code_version=manifest.code_version,
+        parent_hash=manifest.parent,
+        metrics=dict(manifest.metrics),
+        snapshot_id=snapshot_id,
+        run_id=run_id,
+    )
+
+
+def _new_concepts(bundle: ModelBundle, frequency_N: np.ndarray[Any, Any]) -> tuple[NewConcept, ...]:
+    levels_N = bundle.sae.levels_N
+    return tuple(
+        NewConcept(
+            number=number,
+            level=int(levels_N[number]),
+            frequency=float(frequency_N[number]),
+            model_name=name.name,
+            score=float(name.score),
+            margin=float(name.margin),
+            runners_up=tuple((runner.name, float(runner.score)) for runner in name.runners_up),
+        )
+        for number, name in enumerate(bundle.names)
+    )
+
+
+def _relations(bundle: ModelBundle) -> tuple[RelationRecord, ...]:
+    return tuple(
+        RelationRecord(edge.child, edge.parent, edge.kind, float(edge.weight), int(edge.support))
+        for edge in bundle.relations
+    )
+
+
+def _set_state(
+    uow: UnitOfWork, version: VersionRecord, state: str | None, *, is_new: bool
+) -> VersionRecord:
+    """Activate where that was asked for, or where a new version is the project's first."""
+    first = is_new and uow.versions.active(version.project_id) is None
+    if state == "active" or (state is None and first):
+        return uow.versions.set_state(version.id, "active")
+    return version
+
+
+def _audit(uow: UnitOfWork, version: VersionRecord, run_id: str | None, cases: int) -> None:
+    uow.audit.append(
+        actor="engine",
+        action="version.publish",
+        entity="version",
+        entity_id=version.id,
+        detail={"hash": version.hash, "run": run_id, "cases": cases, "state": version.state},
+    )

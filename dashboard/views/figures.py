@@ -1,0 +1,86 @@
+"""Plots. Each returns the figure and a text alternative that says the same in words.
+
+Before and after differ in fill pattern and place, never in colour alone.
+"""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from dashboard.viewmodels import MetricRow
+from dashboard.views.text import share
+
+TICKS = (0, 25, 50, 75, 100)
+BEFORE, AFTER = "#8a97a3", "#0072b2"
+
+
+def before_after(rows: Sequence[MetricRow], split: str) -> tuple[go.Figure, str]:
+    """Grouped bars of one split's figures, in per cent."""
+    shown = [r for r in rows if r.split == split and None not in (r.before, r.after)]
+    labels = [row.label for row in shown]
+    figure = go.Figure()
+    for name, colour, pattern, values in (
+        ("before", BEFORE, "/", [row.before for row in shown]),
+        ("after", AFTER, "", [row.after for row in shown]),
+    ):
+        figure.add_bar(
+            name=name,
+            y=labels,
+            x=[100 * (value or 0.0) for value in values],
+            orientation="h",
+            marker={"color": colour, "pattern": {"shape": pattern}},
+            text=[share(value) for value in values],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}, " + name + ": %{x:.1f} %<extra></extra>",
+        )
+    _frame(figure, height=60 + 46 * len(shown))
+    figure.update_layout(
+        barmode="group", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    )
+    figure.update_xaxes(range=[0, 114], tickvals=TICKS, ticktext=[f"{tick} %" for tick in TICKS])
+    figure.update_yaxes(autorange="reversed")
+    words = "; ".join(f"{r.label} from {share(r.before)} to {share(r.after)}" for r in shown)
+    return figure, f"Before and after on the {split} images: {words or 'no figures'}."
+
+
+def weights(pairs: Sequence[tuple[str, float]]) -> tuple[go.Figure, str]:
+    """The head's weight of one concept for each class, logit per unit of activation."""
+    names = [name for name, _ in pairs]
+    values = [value for _, value in pairs]
+    figure = go.Figure(
+        go.Bar(
+            x=values,
+            y=names,
+            orientation="h",
+            marker={
+                "color": [AFTER if value >= 0 else BEFORE for value in values],
+                "pattern": {"shape": ["" if value >= 0 else "/" for value in values]},
+            },
+            text=[f"{value:+.2f}" for value in values],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:+.3f} logit per unit<extra></extra>",
+        )
+    )
+    _frame(figure, height=56 + 30 * len(pairs))
+    # Room beside the longest bar for its figure.
+    reach = 1.35 * max((abs(value) for value in values), default=1.0) or 1.0
+    low = -reach if min(values, default=0.0) < 0 else 0.0
+    high = reach if max(values, default=0.0) > 0 else 0.0
+    figure.update_xaxes(
+        zeroline=True, zerolinewidth=1, title="logit per unit of activation", range=[low, high]
+    )
+    figure.update_yaxes(autorange="reversed")
+    words = ", ".join(f"{name} {value:+.2f}" for name, value in pairs)
+    return figure, f"Weight of this concept for each class, logit per unit of activation: {words}."
+
+
+def _frame(figure: go.Figure, *, height: int) -> None:
+    figure.update_layout(
+        height=height,
+        margin={"l": 0, "r": 8, "t": 4, "b": 0},
+        bargap=0.3,
+        font={"size": 12},
+        dragmode=False,
+    )

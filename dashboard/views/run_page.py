@@ -1,0 +1,178 @@
+"""Runs as tables and plots, from plain data."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.viewmodels import MetricRow, RunView
+from dashboard.views import figures
+from dashboard.views.chrome import plain
+from dashboard.views.tables import table
+from dashboard.views.text import KINDS, STATES, change, moment, share, short
+
+MARKS = {
+    "queued": ":material/schedule:",
+    "running": ":material/sync:",
+    "succeeded": ":material/check_circle:",
+    "failed": ":material/error:",
+    "cancelled": ":material/cancel:",
+    "interrupted": ":material/pause_circle:",
+}
+
+
+def title(run: RunView) -> str:
+    """One line that tells runs apart."""
+    kind = KINDS.get(run.kind, run.kind.capitalize())
+    return f"{kind}, seed {run.seed}, {moment(run.created_at)}"
+
+
+def heading(run: RunView) -> None:
+    """What it is and what it worked on."""
+    st.header(f"{MARKS[run.state]} {plain(title(run))}", anchor=False)
+    who = f" by {plain(run.requested_by)}" if run.requested_by else ""
+    used = (
+        f", {run.verdicts} verdicts (snapshot {short(run.snapshot_hash)})"
+        if run.snapshot_hash
+        else ""
+    )
+    st.caption(
+        f"{STATES[run.state].capitalize()}. Asked for{who}; from version "
+        f"{short(run.base_version)}{used}; result {short(run.result_version)}"
+        f"{f', {run.result_state}' if run.result_state else ''}."
+    )
+
+
+def comparison(run: RunView) -> None:
+    """Before and after, split by split: a table beside a plot, then group by group."""
+    splits = list(dict.fromkeys(row.split for row in run.metrics))
+    for split, tab in zip(splits, st.tabs([f"{s} images" for s in splits]), strict=True):
+        with tab:
+            _split([row for row in run.metrics if row.split == split], split)
+            _groups(run.details, split)
+
+
+def _groups(details: Mapping[str, Any], split: str) -> None:
+    """Accuracy of each group (label, with or without a rejected cue), before and after."""
+    accuracy = _under(details, "group_accuracy", split)
+    sizes = _under(details, "group_sizes", split)
+    if not accuracy:
+        return
+    st.subheader(
+        "Accuracy by group",
+        anchor=False,
+        help="Images by label and by the shortcut cue they hold. A model that leans on a cue "
+        "fails in the groups where cue and label do not go together",
+    )
+    pairs = {group: [*pair, None, None][:2] for group, pair in accuracy.items()}
+    table(
+        {
+            "Group": [_group(name) for name in pairs],
+            "Images": [sizes.get(group) for group in pairs],
+            "Before": [share(before) for before, _ in pairs.values()],
+            "After": [share(after) for _, after in pairs.values()],
+            "Change": [change(before, after) for before, after in pairs.values()],
+        },
+        alt=f"Accuracy by group before and after, on the {split} images",
+    )
+    if isinstance(said := details.get("groups_from"), str):
+        st.caption(plain(said))
+
+
+def _group(name: str) -> str:
+    """A group's key ("naevus | ruler") in words."""
+    label, _, cues = name.partition(" | ")
+    if not cues:
+        return name
+    return f"{label}, without any of them" if cues == "none" else f"{label}, with {cues}"
+
+
+def _under(details: Mapping[str, Any], key: str, split: str) -> Mapping[str, Any]:
+    found = details.get(key)
+    inner = found.get(split) if isinstance(found, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _split(rows: Sequence[MetricRow], split: str) -> None:
+    left, right = st.columns([1, 1], gap="medium")
+    table(
+        {
+            "Figure": [row.label for row in rows],
+            "Before": [share(row.before) for row in rows],
+            "After": [share(row.after) for row in rows],
+            "Change": [f"{change(row.before, row.after)} {verdict(row)}" for row in rows],
+        },
+        alt=f"Figures before and after the run, on the {split} images",
+        at=left,
+    )
+    left.caption("  \n".join(f"**{plain(row.label)}**: {plain(row.help)}." for row in rows))
+    figure, words = figures.before_after(rows, split)
+    right.plotly_chart(figure, alt=words, config={"displayModeBar": False}, key=f"plot-{split}")
+
+
+def verdict(row: MetricRow) -> str:
+    """Whether a change is for the better, in one word."""
+    if row.before is None or row.after is None or abs(row.after - row.before) < 0.0005:
+        return ""
+    return "better" if (row.after > row.before) == row.higher_is_better else "worse"
+
+
+def details(run: RunView) -> None:
+    """How well the rejected cues were recognised, and the groups that were balanced."""
+    cues = _table(run.details.get("cues"))
+    groups = _table(run.details.get("train_groups"))
+    left, right = st.columns(2, gap="medium")
+    if cues:
+        left.subheader(
+            "Rejected cues it learnt",
+            anchor=False,
+            help="A detector per cue, learnt from your marked regions. Quality: area under the "
+            "curve on verdicts held back, 0.5 is chance, 1 is perfect",
+        )
+        table(
+            {
+                "Cue": [str(cue.get("name", "")) for cue in cues],
+                "Quality (AUC)": [_figure(cue.get("heldback_auc")) for cue in cues],
+                "Regions": [cue.get("regions") for cue in cues],
+            },
+            alt="Quality of the detectors of rejected cues",
+            at=left,
+        )
+    if groups:
+        right.subheader(
+            "How the training images were weighed",
+            anchor=False,
+            help="Training images by label and by the rejected cues that the detectors found in "
+            "them. The weights make label and rejected cue independent, so that the refitted "
+            "model gains nothing by leaning on the cue",
+        )
+        names = [str(cue.get("name", "")) for cue in cues]
+        table(
+            {
+                "Label": [str(group.get("label", "")) for group in groups],
+                "With": [_with(group.get("present"), names) for group in groups],
+                "Images": [group.get("n") for group in groups],
+                "Share of the weight": [share(_number(group.get("weight"))) for group in groups],
+            },
+            alt="Groups of training images and their weights",
+            at=right,
+        )
+
+
+def _table(value: Any) -> list[Mapping[str, Any]]:
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
+
+
+def _figure(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, int | float) else "\u2013"
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _with(present: Any, names: Sequence[str]) -> str:
+    """The rejected cues that a group holds, by name."""
+    flags = present if isinstance(present, list | tuple) else ()
+    held = [name for name, flag in zip(names, flags, strict=False) if flag]
+    return " and ".join(dict.fromkeys(held)) or "none of them"

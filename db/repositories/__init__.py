@@ -1,0 +1,1 @@
+"""Repositories: they own all queries, return frozen records and never commit."""

@@ -1,0 +1,90 @@
+"""One user action = one transaction: open, call repositories, commit.
+
+Leaving the `with` block without `commit()` rolls everything back.
+"""
+
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.engine import read_only as reading
+from db.repositories.assessments import AssessmentRepository
+from db.repositories.audit import AuditRepository
+from db.repositories.base import translated
+from db.repositories.cases import CaseRepository
+from db.repositories.concepts import ConceptRepository
+from db.repositories.cues import CueRepository
+from db.repositories.images import ImageRepository
+from db.repositories.projects import ProjectRepository
+from db.repositories.relations import RelationRepository
+from db.repositories.reviewers import ReviewerRepository
+from db.repositories.runs import RunRepository
+from db.repositories.snapshots import SnapshotRepository
+from db.repositories.verdicts import VerdictRepository
+from db.repositories.versions import VersionRepository
+
+
+class UnitOfWork:
+    """A transaction with the repositories in it; for one thread, used once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.projects = ProjectRepository(session)
+        self.images = ImageRepository(session)
+        self.versions = VersionRepository(session)
+        self.concepts = ConceptRepository(session)
+        self.relations = RelationRepository(session)
+        self.cases = CaseRepository(session)
+        self.cues = CueRepository(session)
+        self.verdicts = VerdictRepository(session)
+        self.assessments = AssessmentRepository(session)
+        self.reviewers = ReviewerRepository(session)
+        self.snapshots = SnapshotRepository(session)
+        self.runs = RunRepository(session)
+        self.audit = AuditRepository(session)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._session.close()  # rolls back what was not committed
+
+    def commit(self) -> None:
+        """Make everything so far durable."""
+        with translated():
+            self._session.commit()
+
+    def rollback(self) -> None:
+        """Forget everything since the start or the last commit."""
+        self._session.rollback()
+
+    def flush(self) -> None:
+        """Send pending changes to the database, without making them durable."""
+        with translated():
+            self._session.flush()
+
+
+class UnitOfWorkFactory:
+    """Opens units of work on one engine; share it between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writing = sessionmaker(engine)
+        self._reading = sessionmaker(reading(engine))
+
+    def __call__(self, *, read_only: bool = False) -> UnitOfWork:
+        """A unit of work. On SQLite a writing one takes the write lock at its first query;
+        a read-only one never waits for writers, and the database refuses writes in it."""
+        return UnitOfWork(self._reading() if read_only else self._writing())
+
+
+def uow_factory(engine: Engine) -> UnitOfWorkFactory:
+    """A factory of units of work on `engine`."""
+    return UnitOfWorkFactory(engine)

@@ -1,0 +1,162 @@
+"""Writers at the same moment: one wins, the others are told, nothing is lost."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+from db.errors import StaleWrite
+from db.feedback_records import NewRun, VerdictRecord
+from db.records import RunState, VerdictValue, new_id
+from db.unit_of_work import UnitOfWorkFactory
+from tests.integration.db.builders import World, new_case, new_cue, new_image
+
+Answer = TypeVar("Answer")
+WRITERS = 4
+
+
+def _at_once(actions: list[Callable[[], Answer]]) -> list[Answer | StaleWrite]:
+    barrier = Barrier(len(actions), timeout=60)
+
+    def start(action: Callable[[], Answer]) -> Answer | StaleWrite:
+        barrier.wait()
+        try:
+            return action()
+        except StaleWrite as refused:
+            return refused
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(start, actions))
+
+
+def _writer(
+    factory: UnitOfWorkFactory,
+    world: World,
+    *,
+    event: str | None = None,
+    cue: int = 0,
+    value: VerdictValue = "spurious",
+) -> Callable[[], VerdictRecord]:
+    def write() -> VerdictRecord:
+        with factory() as uow:
+            record = uow.verdicts.append(
+                id=event or new_id(),
+                cue_id=world.cues[0][cue].id,
+                reviewer_id=world.ada.id,
+                value=value,
+                based_on=0,
+            )
+            uow.commit()
+        return record
+
+    return write
+
+
+def test_of_writers_at_one_cue_exactly_one_wins(factory: UnitOfWorkFactory, world: World) -> None:
+    values: tuple[VerdictValue, ...] = ("correct", "spurious", "unsure", "correct")
+    answers = _at_once([_writer(factory, world, value=value) for value in values])
+    winners = [each for each in answers if isinstance(each, VerdictRecord)]
+    refused = [each for each in answers if isinstance(each, StaleWrite)]
+    assert (len(winners), len(refused)) == (1, WRITERS - 1)
+    assert {each.current for each in refused} == {1}
+    with factory(read_only=True) as uow:
+        assert uow.verdicts.history(world.cues[0][0].id) == tuple(winners)
+
+
+def test_writers_at_different_cues_all_succeed(factory: UnitOfWorkFactory, world: World) -> None:
+    answers = _at_once([_writer(factory, world, cue=cue) for cue in range(WRITERS)])
+    assert all(isinstance(each, VerdictRecord) for each in answers)
+    with factory(read_only=True) as uow:
+        assert len(uow.verdicts.standing(world.cases[0].id, world.ada.id)) == WRITERS
+
+
+def test_one_event_sent_several_times_at_once_is_kept_once(
+    factory: UnitOfWorkFactory, world: World
+) -> None:
+    event = new_id()
+    answers = _at_once([_writer(factory, world, event=event)] * WRITERS)
+    assert len({each.seq for each in answers if isinstance(each, VerdictRecord)}) == 1
+    assert not [each for each in answers if isinstance(each, StaleWrite)]
+
+
+def test_undo_at_once_takes_back_different_actions_or_is_refused(
+    factory: UnitOfWorkFactory, world: World
+) -> None:
+    for cue in range(3):
+        _writer(factory, world, cue=cue)()
+
+    def undo() -> VerdictRecord | None:
+        with factory() as uow:
+            taken = uow.verdicts.undo(
+                id=new_id(), reviewer_id=world.ada.id, project_id=world.project.id
+            )
+            uow.commit()
+        return taken
+
+    answers = _at_once([undo] * 3)
+    taken = [each.undoes for each in answers if isinstance(each, VerdictRecord)]
+    assert taken
+    assert len(taken) == len(set(taken))
+
+
+def test_one_name_many_sign_ins_one_reviewer(factory: UnitOfWorkFactory) -> None:
+    name = f"Grace {new_id()}"
+
+    def sign_in() -> str:
+        with factory() as uow:
+            reviewer = uow.reviewers.get_or_create(f"  {name} ")
+            uow.commit()
+        return reviewer.id
+
+    answers = _at_once([sign_in] * WRITERS)
+    assert len(set(answers)) == 1
+
+
+def test_two_explainers_keep_one_set_of_cues(factory: UnitOfWorkFactory, world: World) -> None:
+    with factory() as uow:
+        version = uow.versions.get(world.version.id)
+        concept = uow.concepts.ids(world.project.id, version.dictionary_hash)[0]
+    bare = _bare_case(factory, world)
+
+    def explain() -> tuple[bool, tuple[str, ...]]:
+        with factory() as uow:
+            cues = uow.cues.add_many(bare, [new_cue(concept, 0)])
+            mine = uow.cases.set_explanation(bare, {"narrative": new_id()})
+            uow.commit()
+        return mine, tuple(cue.id for cue in cues)
+
+    answers = [each for each in _at_once([explain] * WRITERS) if isinstance(each, tuple)]
+    assert sum(mine for mine, _cues in answers) == 1
+    assert len({cues for _mine, cues in answers}) == 1
+
+
+def _bare_case(factory: UnitOfWorkFactory, world: World) -> str:
+    with factory() as uow:
+        (image,) = uow.images.add_many(world.project.id, [new_image(77)])
+        uow.cases.add_many(world.version.id, [new_case(image.id, 77)])
+        case = uow.cases.by_image(world.version.id, image.id)
+        uow.commit()
+    assert case is not None
+    return case.id
+
+
+def test_cancel_and_success_at_once_leave_one_outcome(
+    factory: UnitOfWorkFactory, world: World
+) -> None:
+    run = NewRun(id=new_id(), kind="reweight", seed=1)
+    with factory() as uow:
+        uow.runs.add(world.project.id, run)
+        uow.runs.update(run.id, state="running")
+        uow.commit()
+
+    def move(to: RunState) -> Callable[[], bool]:
+        def act() -> bool:
+            with factory() as uow:
+                moved = uow.runs.transition(run.id, to, allowed=("running",))
+                uow.commit()
+            return moved
+
+        return act
+
+    answers = _at_once([move("cancelled"), move("succeeded")])
+    assert sorted(map(bool, answers)) == [False, True]

@@ -1,0 +1,341 @@
+"""The chain on a small made-up world whose concepts, names and relations are known."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from core.artifacts import load_bundle
+from core.calibration import cautious_temperature, fit_temperature
+from core.codes import CodeStore
+from core.discovery import (
+    DiscoverConfig,
+    DiscoverItem,
+    Discovery,
+    Example,
+    default_sizes,
+    discover,
+    effective_dimension,
+    frequency,
+    top_examples,
+)
+from core.encoder import DenseFeatures
+from core.errors import ConfigError
+from core.first_head import case_groups
+from core.naming import NamingConfig
+from core.pacing import paced, part
+from core.relations import RelationConfig
+from core.sae import SAEConfig, TrainConfig
+from core.splits import draw_splits, held_back, resolve_splits
+from core.tokens import TokenStore
+from core.types import EncoderInfo
+from core.vocabulary import Term, Vocabulary
+
+THINGS = ("skin", "lesion", "streaks", "ruler")
+DIM, GRID = 8, (3, 3)
+CLASSES = ("naevus", "melanoma")
+CONFIG = DiscoverConfig(
+    sae=SAEConfig(DIM, n=8, k=2, group_fractions=(0.5, 0.5)),
+    train=TrainConfig(steps=200, batch=256, lr=1e-2),
+    relations=RelationConfig(min_patches=10, min_images=4, min_lift=1.2),
+    naming=NamingConfig(templates=("{}",), min_score=0.5, min_margin=0.1),
+)
+
+QUICK = replace(CONFIG, train=TrainConfig(steps=20, batch=128))  # where concepts do not matter
+
+
+class World:
+    """An encoder whose axis i is thing i, for images and for texts."""
+
+    info = EncoderInfo("world", "w" * 64, DIM, GRID, 24)
+
+    def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> DenseFeatures:
+        raise AssertionError("discovery reads tokens, not images")
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        rows = torch.zeros(len(texts), DIM)
+        for row, text in zip(rows, texts, strict=True):
+            row[THINGS.index(text) if text in THINGS else DIM - 1] = 1.0
+        return rows
+
+
+def draw_tokens(rng: np.random.Generator, melanoma: bool) -> Tensor:
+    """Skin around a lesion of 2 x 2 patches; streaks on one of them in a melanoma; a ruler."""
+    strength = np.zeros((9, DIM))
+    inside = [0, 1, 3, 4] if rng.uniform() < 0.5 else [4, 5, 7, 8]
+    strength[:, 0] = 2.0
+    strength[inside, 0] = 0.0
+    strength[inside, 1] = rng.uniform(2.0, 3.0)
+    if melanoma:
+        strength[rng.permutation(inside)[:1], 2] = rng.uniform(3.0, 4.0)
+    if rng.uniform() < 0.5:
+        strength[6 if inside[0] == 0 else 2, 3] = 4.0
+    noise = rng.normal(scale=0.02, size=strength.shape)
+    return torch.from_numpy(strength + noise).float()
+
+
+def key(row: int) -> str:
+    return f"{row * 7919 % 1009:064d}"  # not in the order of the rows
+
+
+def fill(folder: Path, images: int = 90) -> tuple[TokenStore, list[DiscoverItem]]:
+    rng = np.random.default_rng(5)
+    store, items, drawn = TokenStore(folder), [], []
+    for row in range(images):
+        label = row % 2
+        drawn.append((key(row), draw_tokens(rng, label == 1)))
+        items.append(DiscoverItem(key(row), None if row >= images - 6 else label))
+    store.write(drawn)
+    return store, items
+
+
+VOCABULARY = Vocabulary(tuple(Term(name) for name in (*THINGS, "unheard of")))
+
+
+@lru_cache
+def _world(folder: Path) -> tuple[TokenStore, list[DiscoverItem], Discovery, list[tuple]]:  # type: ignore[type-arg]
+    store, items = fill(folder / "tokens")
+    told: list[tuple[float, str]] = []
+    found = discover(
+        store, items, World(), VOCABULARY, CLASSES, config=CONFIG, seed=1,
+        codes_folder=folder / "codes", progress=lambda share, stage: told.append((share, stage)),
+    )  # fmt: skip
+    return store, items, found, told
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return tmp_path_factory.mktemp("world")
+
+
+@pytest.fixture
+def store(folder: Path) -> TokenStore:
+    return _world(folder)[0]
+
+
+@pytest.fixture
+def items(folder: Path) -> list[DiscoverItem]:
+    return _world(folder)[1]
+
+
+@pytest.fixture
+def found(folder: Path) -> Discovery:
+    return _world(folder)[2]
+
+
+def test_the_things_become_concepts_with_their_names(found: Discovery) -> None:
+    assert found.metrics["sae"]["fvu"] < 0.1
+    named = {name.name for name in found.names}
+    assert {"lesion", "streaks", "ruler"} <= named <= {*THINGS, None}
+    direction_N = found.sae.decoder_ND.numpy()[:, THINGS.index("streaks")]
+    assert found.names[int(direction_N.argmax())].name == "streaks"
+
+
+def test_streaks_are_found_to_be_a_part_of_the_lesion(found: Discovery) -> None:
+    edges = [
+        (found.names[r.child].name, found.names[r.parent].name, r.kind)
+        for r in found.graph.relations
+    ]
+    assert ("streaks", "lesion", "part-of") in edges
+
+
+def test_the_head_learns_and_is_measured_on_the_drawn_test_split(found: Discovery) -> None:
+    assert found.metrics["images"] == {"test": 13, "train": 64, "val": 13}
+    assert found.metrics["splits"]["test"]["accuracy"] > 0.9
+    assert set(found.metrics["splits"]) == {"test"}
+    assert found.logits_IC.shape == (90, 2)
+    assert found.probabilities_IC.sum(axis=1) == pytest.approx(np.ones(90))
+
+
+def test_unlabelled_images_get_predictions(found: Discovery) -> None:
+    truth = np.arange(90) % 2
+    assert (found.predictions_I[84:] == truth[84:]).mean() > 0.6
+
+
+def test_pooled_rows_are_in_the_order_given(
+    found: Discovery, store: TokenStore, items: list[DiscoverItem], folder: Path
+) -> None:
+    codes = CodeStore(folder / "codes")
+    for row in (0, 17, 89):
+        live = found.sae.encode(store.get(items[row].sha256)).pooled()
+        assert np.array_equal(found.pooled_IN[[row]].toarray()[0], live)
+        kept = codes.image(codes.row_of(items[row].sha256))
+        assert np.array_equal(kept.pooled(), live)
+
+
+def test_progress_rises_to_one(folder: Path) -> None:
+    shares = [share for share, _ in _world(folder)[3]]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_order_does_not_matter_and_a_seed_repeats_itself(
+    found: Discovery, store: TokenStore, items: list[DiscoverItem]
+) -> None:
+    again = discover(store, items[::-1], World(), VOCABULARY, CLASSES, config=CONFIG, seed=1)
+    assert torch.equal(again.sae.W_dec, found.sae.W_dec)
+    assert again.names == found.names
+    assert again.splits[::-1] == found.splits
+    assert again.data_hash == found.data_hash
+    assert np.array_equal(again.logits_IC[::-1], found.logits_IC)
+
+
+def test_a_discovery_can_be_published_and_loaded(found: Discovery, tmp_path: Path) -> None:
+    folder = found.save(tmp_path, World.info)
+    bundle = load_bundle(folder, encoder=World.info)
+    assert bundle.names == found.names
+    assert bundle.relations == found.graph.relations
+    assert bundle.head.temperature == found.head.temperature
+    assert bundle.manifest.metrics["splits"]["test"]["n"] == 12
+
+
+def test_every_further_split_is_measured_on_its_own(
+    store: TokenStore, items: list[DiscoverItem]
+) -> None:
+    names = ["train", "Validation", "test", "reversed", None]
+    given = [
+        DiscoverItem(item.sha256, item.label, names[row % 5] if row > 40 else "train", "g")
+        for row, item in enumerate(items)
+    ]
+    found = discover(store, given, World(), VOCABULARY, CLASSES, config=QUICK)
+    assert set(found.metrics["splits"]) == {"reversed", "test"}
+    assert found.splits.count("") == found.metrics["images"]["unused"] > 0
+    assert found.splits.count("val") > 0
+
+
+def test_without_validation_a_part_of_train_gives_the_temperature(
+    store: TokenStore, items: list[DiscoverItem]
+) -> None:
+    given = [DiscoverItem(i.sha256, i.label, "train") for i in items]
+    found = discover(store, given, World(), VOCABULARY, CLASSES, config=QUICK)
+    assert found.metrics["splits"] == {}
+    assert found.metrics["sae"]["held_out"] is False
+    assert found.head.temperature != 1.0
+
+
+def test_what_cannot_work_is_refused_in_words(store: TokenStore, items: list[DiscoverItem]) -> None:
+    def refused(given: list[DiscoverItem], classes: Sequence[str] = CLASSES) -> str:
+        with pytest.raises(ConfigError) as caught:
+            discover(store, given, World(), VOCABULARY, classes, config=QUICK)
+        return str(caught.value)
+
+    assert "no images" in refused([])
+    assert "twice" in refused([items[0], items[0]])
+    assert "no tokens yet" in refused([DiscoverItem("f" * 64, 0)])
+    assert "not one of the classes" in refused([DiscoverItem(items[0].sha256, 7)])
+    assert 'no "train"' in refused([DiscoverItem(items[0].sha256, 0, "test")])
+    third = (*CLASSES, "seborrhoeic keratosis")
+    assert "no training case" in refused(items[:20], third)
+
+
+def test_an_exception_out_of_progress_ends_the_run(
+    store: TokenStore, items: list[DiscoverItem]
+) -> None:
+    class CancelledByUser(Exception):
+        pass
+
+    def cancel(share: float, stage: str) -> None:
+        raise CancelledByUser
+
+    with pytest.raises(CancelledByUser):
+        discover(store, items, World(), VOCABULARY, CLASSES, config=QUICK, progress=cancel)
+
+
+def test_a_random_split_is_stratified_and_seeded() -> None:
+    labels = [0] * 20 + [1] * 10 + [2] * 1 + [None] * 7
+    splits = draw_splits(labels, 3, (0.15, 0.15))
+    assert splits == draw_splits(labels, 3, (0.15, 0.15))
+    assert splits != draw_splits(labels, 4, (0.15, 0.15))
+    assert [splits[:20].count(s) for s in ("train", "val", "test")] == [14, 3, 3]
+    assert [splits[20:30].count(s) for s in ("train", "val", "test")] == [6, 2, 2]
+    assert splits[30] == "train"
+
+
+def test_given_splits_keep_their_names() -> None:
+    splits = resolve_splits([0, 0, 1, 1], ["Train", " dev ", "night shift", None], 0)
+    assert splits == ("train", "val", "night shift", "")
+
+
+@pytest.mark.parametrize("labels", [[0], [0, 1], [0, 0, 1], [0] * 10 + [1] * 3])
+def test_holding_back_leaves_every_class_a_case(labels: list[int]) -> None:
+    held = held_back(np.array(labels), 0.2, 0)
+    kept = {label for label, out in zip(labels, held, strict=True) if not out}
+    assert kept == set(labels)
+
+
+def test_few_cases_without_an_error_do_not_make_it_certain() -> None:
+    labels = np.array([0, 1, 2] * 20)
+    logits_IC = 3.0 * np.eye(3)[labels]
+    certain, cautious = fit_temperature(logits_IC, labels), cautious_temperature(logits_IC, labels)
+    assert certain < 0.1
+    # 61/62 = e^(3/T) / (e^(3/T) + 2), so T = 3 / ln(122)
+    assert cautious == pytest.approx(3 / np.log(122), rel=1e-3)
+
+
+def test_small_groups_give_way_to_labels() -> None:
+    few = [DiscoverItem(str(i), i % 2, None, str(i)) for i in range(10)]
+    assert set(case_groups(few, CLASSES)) == set(CLASSES)
+    many = [DiscoverItem(str(i), i % 2, None, "ruler") for i in range(10)]
+    assert set(case_groups(many, CLASSES)) == {"naevus, ruler", "melanoma, ruler"}
+
+
+def test_frequency_and_examples_come_from_pooled_codes() -> None:
+    pooled_IN = sparse.csr_matrix(np.array([[0.5, 0], [2.0, 0], [0, 0], [1.0, 3.0]], np.float32))
+    assert frequency(pooled_IN).tolist() == [0.75, 0.25]
+    assert top_examples(pooled_IN, 2) == ((Example(1, 2.0), Example(3, 1.0)), (Example(3, 3.0),))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "d", "dimensions", "n", "k"),
+    [
+        (50_000, 192, 36.0, 512, 12),
+        (500_000, 192, 80.0, 1024, 12),
+        (10**7, 512, 400.0, 8192, 12),
+        (10**7, 128, 100.0, 2048, 12),
+        (50_000, 128, 7.5, 128, 3),
+        (50_000, 2, 1.0, 32, 2),
+        (2_000_000, 128, 7.5, 512, 3),
+    ],
+)
+def test_the_dictionary_suits_the_data(
+    tokens: int, d: int, dimensions: float, n: int, k: int
+) -> None:
+    sae, train = default_sizes(tokens, d, dimensions)
+    assert (sae.n, sae.k) == (n, k)
+    assert 1_000_000 <= train.steps * train.batch <= 8_010_000
+
+
+def test_effective_dimension_counts_what_varies() -> None:
+    square = torch.tensor([[1.0, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]]) + 5.0
+    assert effective_dimension(square) == pytest.approx(2.0)
+    assert effective_dimension(torch.tensor([[1.0, 0], [3.0, 0]])) == pytest.approx(1.0)
+    assert effective_dimension(torch.ones(3, 2)) == 1.0
+
+
+def test_progress_is_paced_and_never_falls() -> None:
+    told: list[float] = []
+    tell = paced(lambda share, stage: told.append(share), pause=0.0)
+    inner = part(tell, 0.5, 0.7, "reading")
+    for share in (0.5, 0.1):
+        inner(share, "x")
+    tell(1.0, "done")
+    assert told == pytest.approx([0.6, 0.6, 1.0])
+    slow: list[float] = []
+    patient = paced(lambda share, stage: slow.append(share), pause=1e9)
+    for share in (0.0, 0.5, 1.0):
+        patient(share, "x")
+    assert slow == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("wrong", [{"shares": (0.6, 0.1)}, {"held_back": -0.1}])
+def test_wrong_shares_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        DiscoverConfig(**wrong)  # type: ignore[arg-type]
