@@ -11,7 +11,19 @@ from pathlib import Path
 
 from benchmarks.harness import Result, print_table, write_json
 
-NAMES: tuple[str, ...] = ("shortcut",)
+NAMES: tuple[str, ...] = (
+    "shortcut",
+    "sae_speed",
+    "relations_speed",
+    "codes_size",
+    "explain_latency",
+    "concepts",
+    "hierarchy",
+    "naming",
+    "faithfulness",
+    "segmentation",
+    "tiles",
+)
 
 
 def _parser() -> argparse.ArgumentParser:

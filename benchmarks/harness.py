@@ -69,9 +69,16 @@ class Metric:
         return {"mean": mean, "min": min(self.values), "max": max(self.values)}
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON entry; `target` and `holds` are null for a figure that is only reported."""
-        figures = self.figures()
+        """The JSON entry; `target` and `holds` are null for a figure that is only reported.
+
+        Without any value the figures are null and a target does not hold: not measured is not met.
+        """
         target = self.target
+        if not self.values:
+            empty = dict.fromkeys(("mean", "min", "max"))
+            words = target.describe() if target else None
+            return {**empty, "unit": self.unit, "target": words, "holds": False if target else None}
+        figures = self.figures()
         return {
             **figures,
             "unit": self.unit,
@@ -92,7 +99,7 @@ class Result:
     @property
     def holds(self) -> bool:
         """Whether every metric with a target reaches it."""
-        return all(m.target is None or m.target.holds(m.figures()) for m in self.metrics)
+        return all(m.as_json()["holds"] is not False for m in self.metrics)
 
     def as_json(self) -> dict[str, Any]:
         """The documented JSON structure."""
@@ -135,7 +142,7 @@ def print_table(result: Result, console: Console | None = None) -> None:
         entry = metric.as_json()
         table.add_row(
             metric.key,
-            *(f"{entry[name]:.4f}" for name in ("mean", "min", "max")),
+            *(_number(entry[name]) for name in ("mean", "min", "max")),
             metric.unit,
             entry["target"] or "",
             {True: "yes", False: "NO", None: ""}[entry["holds"]],
@@ -144,6 +151,10 @@ def print_table(result: Result, console: Console | None = None) -> None:
     out.print(table)
     for note in result.notes:
         out.print(note, markup=False)
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.4f}"
 
 
 def write_json(result: Result, path: Path) -> None:

@@ -15,8 +15,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from core.conformal import ConformalRule
 from core.errors import BundleError, ConfigError
-from core.heads import LinearHead
+from core.heads import LinearHead, read_pooling
 from core.sae import SAEConfig, SparseAutoencoder, from_state
 from core.types import ConceptName, Relation, RunnerUp
 
@@ -58,9 +59,16 @@ def read_sae(settings: bytes, weights: bytes) -> SparseAutoencoder:
 
 
 def head_parts(head: LinearHead) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Settings and weights of a head."""
-    settings = {"classes": list(head.classes), "temperature": head.temperature}
-    return settings, {"weight_CN": head.weight_CN, "bias_C": head.bias_C}
+    """Settings and weights of a head; what is at its default is left out (and not hashed)."""
+    settings: dict[str, Any] = {"classes": list(head.classes), "temperature": head.temperature}
+    if head.pooling != "max":
+        settings["pooling"] = head.pooling
+    if head.conformal is not None:
+        settings["conformal"] = head.conformal.as_json()
+    arrays = {"weight_CN": head.weight_CN, "bias_C": head.bias_C}
+    if head.upper_N is not None:
+        arrays["upper_N"] = head.upper_N
+    return settings, arrays
 
 
 @_naming("head.safetensors")
@@ -68,7 +76,11 @@ def read_head(settings: bytes, weights: bytes) -> LinearHead:
     """A head. Raises BundleError."""
     raw, arrays = json.loads(settings), _finite(safetensors.numpy.load(weights))
     classes = tuple(str(name) for name in raw["classes"])
-    return LinearHead(arrays["weight_CN"], arrays["bias_C"], classes, float(raw["temperature"]))
+    return LinearHead(
+        arrays["weight_CN"], arrays["bias_C"], classes, float(raw["temperature"]),
+        pooling=read_pooling(raw.get("pooling", "max")),
+        conformal=ConformalRule.from_json(raw.get("conformal")), upper_N=arrays.get("upper_N"),
+    )  # fmt: skip
 
 
 def relations_json(relations: Sequence[Relation]) -> list[dict[str, Any]]:

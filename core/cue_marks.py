@@ -102,6 +102,7 @@ class Scene:
     grid: tuple[int, int] | None
 
     def all_cases(self) -> list[Float64Array]:
+        """Tokens of every case, marked ones first, float64 [P, D] each."""
         return [*self.marked.values(), *self.background]
 
 

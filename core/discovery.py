@@ -8,7 +8,8 @@ Shape legend: I images, P patches of one image, M patches, N concepts, D embeddi
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,18 +22,24 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from core.artifacts import canonical_hash, save_bundle
+from core.artifacts import canonical_hash, dictionary_hash, save_bundle
 from core.codes import Codes, CodeStore
+from core.cooccurrence import cooccurrence
 from core.encoder import Encoder
 from core.errors import ConfigError
 from core.first_head import DiscoverItem, fit_calibrated, split_metrics
-from core.heads import LinearHead
+from core.heads import LinearHead, Pooling
 from core.naming import NamingConfig, kinds_by_name, mixing_weights, name_concepts, unit
 from core.pacing import Progress, paced, part
-from core.relations import RelationConfig, RelationGraph, cooccurrence, relation_graph
+from core.reconstruction import removal_costs
+from core.relations import LEAST, RelationConfig, RelationGraph, relations
 from core.sae import SAEConfig, SparseAutoencoder, TrainConfig
-from core.sae.train import train_sae
+from core.sae.checkpoint import Checkpoints
+from core.sae.metrics import evaluate_sae
+from core.sae.train import TrainedSAE, train_sae
+from core.sizes import default_sizes, effective_dimension
 from core.splits import TRAIN, UNUSED, resolve_splits
+from core.streaming import ShuffledStream, StoreSource
 from core.tokens import TokenStore
 from core.types import ConceptName, EncoderInfo
 from core.vocabulary import Vocabulary
@@ -65,11 +72,16 @@ class DiscoverConfig:
     shares: tuple[float, float] = (0.15, 0.15)  # validation and test, where no split is given
     held_back: float = 0.2  # share of train for the temperature, where there is no validation
     relation_images: int = 4000  # at most so many train images for relations and names
+    pooling: Pooling = "max"  # how an image's codes are summed up for the head
+    concepts_per_class: int | None = None  # at most so many in the head; None: as many as help
+    alpha: float = 0.1  # share of cases whose conformal set may miss the true class, (0, 1)
 
     def __post_init__(self) -> None:
         inside = all(0.0 <= share < 0.5 for share in (*self.shares, self.held_back))
-        if not inside or self.relation_images < 1:
-            raise ConfigError("shares lie in [0, 0.5) and relation_images is at least 1")
+        if not inside or self.relation_images < 1 or not 0 < self.alpha < 1:
+            raise ConfigError("shares: [0, 0.5); alpha: (0, 1); relation_images: at least 1")
+        if self.concepts_per_class is not None and self.concepts_per_class < 1:
+            raise ConfigError("concepts_per_class is at least 1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +133,10 @@ def discover(
     *,
     config: DiscoverConfig | None = None,
     seed: int = 0,
+    dictionary: SparseAutoencoder | None = None,
     codes_folder: Path | None = None,
+    checkpoints: Checkpoints | None = None,
+    metrics_file: Path | None = None,
     progress: Progress | None = None,
 ) -> Discovery:
     """Find concepts in images and fit a first model on them.
@@ -135,7 +150,11 @@ def discover(
         classes: names of the labels; each needs a labelled train image.
         config: sizes and thresholds.
         seed: decides split, autoencoder and folds.
+        dictionary: concepts found before on these tokens, to be related, named and given a head
+            anew (with other words, say); `config.sae` and `config.train` do not count then.
         codes_folder: where to keep the codes of all patches; None drops them.
+        checkpoints: where to save the training, to go on from there after a kill.
+        metrics_file: figures as the training goes, one JSON object per line.
         progress: called with the share done and the stage, some times a second at most; an
             exception that it raises ends the run.
 
@@ -148,12 +167,17 @@ def discover(
     order = sorted(range(len(items)), key=lambda row: items[row].sha256)
     cases = [items[row] for row in order]  # so that the result does not depend on the order given
     splits = resolve_splits([i.label for i in cases], [i.split for i in cases], seed, config.shares)
-    setup = _setup(tokens, cases, splits, encoder.info, config, seed)
+    setup = replace(
+        _setup(tokens, cases, splits, encoder.info, config, seed, dictionary),
+        checkpoints=checkpoints, metrics_file=metrics_file,
+    )  # fmt: skip
     found = _find_concepts(tokens, cases, splits, encoder, vocabulary, setup, codes_folder, tell)
     tell(0.93, "fitting the classifier")
     head = fit_calibrated(
-        found.pooled_IN, cases, splits, classes, c=config.head_c, apart=config.held_back, seed=seed
-    )
+        found.pooled_IN, cases, splits, classes,
+        c=config.head_c, apart=config.held_back, pooling=config.pooling,
+        concepts_per_class=config.concepts_per_class, alpha=config.alpha, seed=seed,
+    )  # fmt: skip
     back = np.argsort(order)
     pooled_IN = found.pooled_IN[back]
     tell(1.0, "done")
@@ -184,38 +208,6 @@ def top_examples(pooled_IN: sparse.csr_matrix, count: int = 12) -> tuple[tuple[E
     return tuple(found)
 
 
-def default_sizes(tokens: int, d: int, dimensions: float) -> tuple[SAEConfig, TrainConfig]:
-    """Dictionary and training length that suit the data.
-
-    The width follows the amount of data (512 concepts under 100,000 tokens, 1024 up to a million,
-    else 8192), but is not much wider than what the tokens vary in. Too many active concepts per
-    token split one thing into pieces that mean nothing by themselves: on 320 phantoms (effective
-    dimension 7 to 8) the best concept per cue had a mean average precision of .66 at n = 128 and
-    k = 3, of .51 at n = 512 and k = 8. So k is two fifths of the effective dimension, at most the
-    paper's 12. Every token is seen about 20 times, but 1 to 8 million are seen in all.
-
-    Args:
-        tokens: training tokens.
-        d: their dimension.
-        dimensions: their effective dimension, see `effective_dimension`.
-    """
-    wanted = 512 if tokens < 100_000 else 1024 if tokens <= 1_000_000 else 8192
-    spread = 64 * max(1, round(dimensions / 4)) * (1 if tokens <= 1_000_000 else 4)
-    n = max(8, min(wanted, spread, 16 * d))
-    k = max(2, min(12, round(dimensions / 2.5), n // 4))
-    batch = 2048 if tokens <= 1_000_000 else 4096
-    seen = min(max(20 * tokens, 1_000_000), 8_000_000)
-    return SAEConfig(d, n=n, k=k), TrainConfig(steps=math.ceil(seen / batch), batch=batch)
-
-
-def effective_dimension(tokens_MD: Tensor) -> float:
-    """Participation ratio (sum l)^2 / sum l^2 of the covariance's eigenvalues, [1, D]."""
-    centred_MD = tokens_MD.double() - tokens_MD.double().mean(0)
-    covariance_DD = centred_MD.T @ centred_MD
-    square = float(covariance_DD.square().sum())
-    return float(covariance_DD.trace()) ** 2 / square if square > 0 else 1.0
-
-
 @dataclass(frozen=True)
 class _Setup:
     """What a run settled on before it starts."""
@@ -226,6 +218,9 @@ class _Setup:
     patches: int  # P
     keys: tuple[str, ...]  # of the train images, sorted
     seed: int
+    dictionary: SparseAutoencoder | None  # where it was found before
+    checkpoints: Checkpoints | None = None
+    metrics_file: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,36 +238,48 @@ def _find_concepts(
     tokens: TokenStore, items: Sequence[DiscoverItem], splits: Sequence[str], encoder: Encoder,
     vocabulary: Vocabulary, setup: _Setup, codes_folder: Path | None, tell: Progress,
 ) -> _Concepts:  # fmt: skip
-    trained = train_sae(
-        _stream(tokens, setup), setup.sae, setup.train, part(tell, 0.0, 0.6, "finding concepts"),
-        held_out=_held_out_tokens(tokens, items, splits, setup.seed),
-    )  # fmt: skip
+    held_out = _held_out_tokens(tokens, items, splits, setup.seed)
+    trained = _dictionary(tokens, setup, held_out, part(tell, 0.0, 0.6, "finding concepts"))
     sae, keys = trained.model, [item.sha256 for item in items]
     with ExitStack() as stack:
         store = _open_codes(stack, codes_folder)
         store.write(_encoded(sae, tokens, keys, part(tell, 0.6, 0.8, "reading all images")), sae.n)
-        pooled_IN = store.pooled()
+        pooled_IN = store.pooled(setup.config.pooling)
         codes_MN = _related_codes(store, setup)
     tell(0.8, "relating concepts")
-    counts = cooccurrence(codes_MN, setup.patches, setup.config.relations.presence)
-    graph = relation_graph(counts, sae.decoder_ND.numpy(), setup.config.relations)
+    related = (tokens.get(key).float().numpy() for key in _related_keys(setup))
+    decoder_ND, bias_D = sae.decoder_ND.numpy(), sae.b_dec.detach().numpy()
+    removal = removal_costs(codes_MN, related, decoder_ND, bias_D)
+    graph = relations(codes_MN, decoder_ND, setup.patches, setup.config.relations, removal)
     tell(0.87, "naming concepts")
     naming = setup.config.naming
     # For names a glimmer of a general concept says something; for relations it does not.
-    beside_NN = cooccurrence(codes_MN, setup.patches).conditional_NN
+    counts = cooccurrence(codes_MN, setup.patches, least=min(LEAST, naming.tau))
     names = name_concepts(
-        sae.decoder_ND.numpy(),
-        sae.b_dec.detach().numpy(),
-        vocabulary,
-        encoder.encode_texts,
+        decoder_ND, bias_D, vocabulary, encoder.encode_texts,
         image_mean_D=_image_mean(tokens, setup.keys),
-        mixing_NN=mixing_weights(codes_MN, beside_NN, naming),
+        mixing_NN=mixing_weights(codes_MN, counts.conditional_NN, naming),
         relations=graph.relations,
         alive_N=counts.patches_N > 0,
         config=naming,
-    )
+    )  # fmt: skip
     graph = replace(graph, relations=kinds_by_name(graph.relations, names, vocabulary))
     return _Concepts(sae, trained.metrics, pooled_IN, graph, names)
+
+
+def _dictionary(
+    tokens: TokenStore, setup: _Setup, held_out: Tensor | None, tell: Progress
+) -> TrainedSAE:
+    """The dictionary of this run: trained now, or the one given with its figures."""
+    if setup.dictionary is None:
+        stream = ShuffledStream(StoreSource(tokens, setup.keys), setup.train.batch, setup.seed)
+        return train_sae(
+            stream, setup.sae, setup.train, tell, held_out=held_out,
+            checkpoints=setup.checkpoints, metrics_file=setup.metrics_file,
+        )  # fmt: skip
+    known_MD = torch.cat([tokens.get(key) for key in _spread(setup.keys, _SAMPLE_IMAGES)])
+    figures = evaluate_sae(setup.dictionary, known_MD if held_out is None else held_out)
+    return TrainedSAE(setup.dictionary, {**figures, "held_out": held_out is not None})
 
 
 def _metrics(
@@ -286,12 +293,13 @@ def _metrics(
         "concepts": found.sae.n,
         "named": sum(name.name is not None for name in found.names),
         "relations": len(found.graph.relations),
+        "relations_left_out": dict(Counter(edge.reason for edge in found.graph.dropped)),
     }
 
 
 def _setup(
     tokens: TokenStore, items: Sequence[DiscoverItem], splits: Sequence[str],
-    info: EncoderInfo, config: DiscoverConfig, seed: int,
+    info: EncoderInfo, config: DiscoverConfig, seed: int, dictionary: SparseAutoencoder | None,
 ) -> _Setup:  # fmt: skip
     keys = tuple(i.sha256 for i, split in zip(items, splits, strict=True) if split == TRAIN)
     patches, dim = tokens.get(keys[0]).shape
@@ -299,10 +307,11 @@ def _setup(
         raise ConfigError("the tokens are not those of this encoder")
     sample_MD = torch.cat([tokens.get(key) for key in _spread(keys, _SAMPLE_IMAGES)])
     sizes, length = default_sizes(len(keys) * patches, dim, effective_dimension(sample_MD))
-    sae = config.sae or sizes
+    sae = dictionary.config if dictionary is not None else config.sae or sizes
     if sae.d != dim:
         raise ConfigError(f"a dictionary of dimension {sae.d} for tokens of {dim}")
-    return _Setup(config, sae, replace(config.train or length, seed=seed), patches, keys, seed)
+    train = replace(config.train or length, seed=seed)
+    return _Setup(config, sae, train, patches, keys, seed, dictionary)
 
 
 def _check_items(tokens: TokenStore, items: Sequence[DiscoverItem], classes: Sequence[str]) -> None:
@@ -316,14 +325,6 @@ def _check_items(tokens: TokenStore, items: Sequence[DiscoverItem], classes: Seq
         raise ConfigError(f"{len(missing)} images have no tokens yet, such as {missing[0][:12]}")
     if any(i.label is not None and not 0 <= i.label < len(classes) for i in items):
         raise ConfigError("a label is not one of the classes")
-
-
-def _stream(tokens: TokenStore, setup: _Setup) -> Callable[[int], Iterator[Tensor]]:
-    def epoch(number: int) -> Iterator[Tensor]:
-        seed = setup.train.seed * 100_003 + number
-        return tokens.shuffled_batches(setup.keys, setup.train.batch, seed)
-
-    return epoch
 
 
 def _held_out_tokens(
@@ -356,12 +357,18 @@ def _encoded(
         yield key, sae.encode(tokens.get(key))
 
 
-def _related_codes(store: CodeStore, setup: _Setup) -> sparse.csr_matrix:
-    """Codes of all patches of (a sample of) the train images."""
+def _related_keys(setup: _Setup) -> tuple[str, ...]:
+    """The train images, or a sample of them, on which concepts are related and named."""
     keys, most = setup.keys, setup.config.relation_images
-    if len(keys) > most:
-        drawn = np.random.default_rng(setup.seed).permutation(len(keys))[:most]
-        keys = tuple(setup.keys[i] for i in sorted(drawn))
+    if len(keys) <= most:
+        return keys
+    drawn = np.random.default_rng(setup.seed).permutation(len(keys))[:most]
+    return tuple(setup.keys[i] for i in sorted(drawn))
+
+
+def _related_codes(store: CodeStore, setup: _Setup) -> sparse.csr_matrix:
+    """Codes of all patches of `_related_keys`."""
+    keys = _related_keys(setup)
     return Codes.concat((store.image(store.row_of(key)) for key in keys), store.n).csr()
 
 
@@ -378,11 +385,12 @@ def _spread(keys: Sequence[str], most: int) -> Sequence[str]:
 
 
 def _record(setup: _Setup, vocabulary: Vocabulary) -> dict[str, Any]:
-    """Everything that was set, JSON-ready."""
+    """Everything that was set, JSON-ready; a dictionary given is known by its hash."""
+    given = setup.dictionary
     return {
         **asdict(setup.config),
         "sae": setup.sae.to_json(),
-        "train": setup.train.to_json(),
+        "train": setup.train.to_json() if given is None else {"dictionary": dictionary_hash(given)},
         "vocabulary": canonical_hash(vocabulary.as_json()),
     }
 

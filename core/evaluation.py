@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from core.calibration import expected_calibration_error
+from core.conformal import coverage_and_size
 from core.errors import ConfigError
 from core.heads import LinearHead, Pooled
 
@@ -31,6 +32,9 @@ class GroupScore:
 class EvalReport:
     """Figures of one head on one set of cases; shares in [0, 1], None where undefined.
 
+    coverage is the share of cases whose conformal set holds their label (core.conformal): on cases
+    like the held-out ones it should not fall below 1 - alpha; set_size is at least 1.
+
     average_group is the plain mean of the accuracies of the counted groups (each group weighs
     the same, whatever its size); worst_group is their minimum.
     """
@@ -43,6 +47,8 @@ class EvalReport:
     ece: float | None
     groups: tuple[GroupScore, ...] = ()  # counted, worst first
     left_out: tuple[GroupScore, ...] = ()  # smaller than min_n
+    coverage: float | None = None  # of the conformal sets; None where the head has no rule
+    set_size: float | None = None  # mean count of classes in a conformal set
 
     def metrics(self) -> dict[str, float | int | None]:
         """The headline figures, JSON-ready."""
@@ -53,6 +59,8 @@ class EvalReport:
             "average_group": self.average_group,
             "spurious_share": self.spurious_share,
             "ece": self.ece,
+            "coverage": self.coverage,
+            "set_size": self.set_size,
         }
 
 
@@ -65,7 +73,7 @@ def evaluate(
     *,
     min_n: int = MIN_GROUP,
 ) -> EvalReport:
-    """Accuracy, group accuracies, spurious share and calibration error of a head.
+    """Accuracy, group accuracies, spurious share, calibration error and conformal sets of a head.
 
     Args:
         pooled_IN: pooled codes, dense or scipy sparse.
@@ -81,6 +89,10 @@ def evaluate(
     if not labels.size:
         return EvalReport(0, None, None, None, None, None)
     probs_IC = head.probabilities(pooled_IN)
+    coverage = set_size = None
+    if head.conformal is not None:
+        logits_IC = head.logits(pooled_IN)
+        coverage, set_size = coverage_and_size(head.conformal, logits_IC, labels)
     predicted_I = probs_IC.argmax(1)
     right_I = predicted_I == labels
     counted, left_out = _group_scores(np.asarray(names), right_I, min_n)
@@ -93,6 +105,8 @@ def evaluate(
         ece=expected_calibration_error(probs_IC, labels),
         groups=counted,
         left_out=left_out,
+        coverage=coverage,
+        set_size=set_size,
     )
 
 

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from core.calibration import cautious_temperature
+from core.conformal import ALPHA, conformal_rule
 from core.evaluation import MIN_GROUP, evaluate
-from core.heads import LinearHead, fit_head
+from core.head_path import fit_path
+from core.heads import LinearHead, Pooling, fit_head
 from core.splits import TRAIN, UNUSED, VAL, held_back
 
 COVERED = 0.8  # least share of the cases that groups of MIN_GROUP or more must hold
@@ -38,35 +40,76 @@ def fit_calibrated(
     *,
     c: float | None = None,
     apart: float = 0.2,
+    pooling: Pooling = "max",
+    concepts_per_class: int | None = None,
+    alpha: float = ALPHA,
     seed: int = 0,
 ) -> LinearHead:
-    """A head fitted on train; its temperature comes from images that it was not fitted on.
+    """A head fitted on train; temperature and conformal rule come from images held out of it.
 
     Args:
         pooled_IN: pooled codes of the items.
         items, splits: what is known of each image, and the split that it is used in.
         classes: names of the labels.
         c: inverse penalty of the head; None chooses by cross-validation.
+        pooling: how `pooled_IN` was pooled; the head keeps it.
         apart: share of train that stands in for a missing validation set, [0, 0.5).
+        concepts_per_class: at most so many weights of a class are not 0; None: no such limit.
+            Without a validation set, what is set apart is lost to such a head.
+        alpha: share of cases whose conformal set may miss the true class, (0, 1).
         seed: of folds and of what is set apart.
 
     Raises:
-        ConfigError: a class has no labelled train image.
+        ConfigError: a class has no labelled train image, or nothing is held out for a head with
+            few concepts.
     """
     train = labelled_rows(items, splits, TRAIN)
     labels = _labels(items, train)
-    head = fit_head(pooled_IN[train], labels, classes, c=c, seed=seed)
     val = labelled_rows(items, splits, VAL)
+    if concepts_per_class is not None:
+        held_I = np.ones(len(val), bool) if len(val) else held_back(labels, apart, seed)
+        rows = np.r_[train, val]
+        path = fit_path(
+            pooled_IN[rows], _labels(items, rows), classes, counts=(concepts_per_class,), c=c,
+            held_out_I=np.r_[np.zeros(len(rows) - len(held_I), bool), held_I], pooling=pooling,
+            seed=seed,
+        )  # fmt: skip
+        few, held = path.points[0].head, rows[len(rows) - len(held_I) :][held_I]
+        return calibrated(few, few.logits(pooled_IN[held]), _labels(items, held), alpha=alpha)
+    head = fit_head(pooled_IN[train], labels, classes, c=c, pooling=pooling, seed=seed)
     if len(val):
-        logits_IC = head.logits(pooled_IN[val])
-        return head.with_temperature(cautious_temperature(logits_IC, _labels(items, val)))
+        return calibrated(head, head.logits(pooled_IN[val]), _labels(items, val), alpha=alpha)
     held = held_back(labels, apart, seed)
     if not held.any():
         return head
     # A second head, on the rest of train, stands in for the first on the images held back.
-    rest = fit_head(pooled_IN[train[~held]], labels[~held], classes, c=c, seed=seed)
+    rest = fit_head(
+        pooled_IN[train[~held]], labels[~held], classes, c=c, pooling=pooling, seed=seed
+    )
     logits_IC = rest.logits(pooled_IN[train[held]])
-    return head.with_temperature(cautious_temperature(logits_IC, labels[held]))
+    return calibrated(head, logits_IC, labels[held], alpha=alpha, stand_in=True)
+
+
+def calibrated(
+    head: LinearHead,
+    logits_IC: NDArray[Any],
+    labels_I: NDArray[Any],
+    *,
+    weight_I: NDArray[Any] | None = None,
+    alpha: float = ALPHA,
+    stand_in: bool = False,
+) -> LinearHead:
+    """The head with the temperature and the conformal rule of held-out logits.
+
+    Args:
+        logits_IC, labels_I: of cases that the head (or its stand-in) was not fitted on.
+        weight_I: of the cases for the temperature. The rule weighs all alike: its promise is about
+            cases drawn as the held-out ones were.
+        alpha, stand_in: see core.conformal.conformal_rule.
+    """
+    rule = conformal_rule(logits_IC, labels_I, alpha=alpha, stand_in=stand_in)
+    temperature = cautious_temperature(logits_IC, labels_I, weight_I)
+    return head.with_temperature(temperature).with_conformal(rule)
 
 
 def split_metrics(

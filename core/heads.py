@@ -3,12 +3,12 @@
 A logit is a plain sum: `logit_c = sum_n pooled_n * weight_cn + bias_c`. The codes are never
 standardised, so every term of the sum belongs to one concept and the terms add up exactly.
 
-Shape legend: I cases; N concepts; C classes.
+Shape legend: I cases; P patches; N concepts; C classes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, assert_never, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from scipy.sparse import csr_array, issparse
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from torch import Tensor
 
+from core.conformal import ConformalRule
 from core.errors import ConfigError
 from core.types import FloatArray
 
@@ -24,10 +26,39 @@ Float64Array = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 # Pooled codes [I, N]: a dense array or any scipy sparse matrix.
 Pooled = Any
+Pooling = Literal["max", "mean"]
+"""How the patches of an image become one activation per concept."""
 
 C_GRID: tuple[float, ...] = (0.1, 1.0, 10.0)
 DEFAULT_C = 1.0
 FOLDS = 3
+
+
+def pool(acts_PN: Tensor, how: Pooling) -> Tensor:
+    """One activation per concept and image: over the last but one axis, float32 [N].
+
+    "max" says whether and how strongly a concept is there, wherever it is; "mean" also says on how
+    much of the image, and makes every patch's share of a logit exact (Insight pools by maximum).
+
+    Args:
+        acts_PN: inference activations of one image [P, N], or of several [..., P, N]; P >= 1.
+        how: which of the two.
+    """
+    match how:
+        case "max":
+            return acts_PN.amax(-2)
+        case "mean":
+            return acts_PN.mean(-2)
+        case _:
+            assert_never(how)
+
+
+def read_pooling(text: object) -> Pooling:
+    """A pooling read from a file or a setting. Raises ConfigError for any other word."""
+    for how in get_args(Pooling):
+        if text == how:
+            return cast(Pooling, how)
+    raise ConfigError(f"patches cannot be pooled by {text!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +69,9 @@ class LinearHead:
     bias_C       float32
     classes      C names, in row order
     temperature  > 0; probabilities are softmax(logits / temperature)
+    pooling      how the codes that it is meant for were pooled over the patches
+    conformal    rule for sets of classes, where held-out cases were there to fit one
+    upper_N      float32, highest pooled activation of each concept among the training cases, >= 0
 
     Raises ConfigError where the shapes do not fit or a value is not finite.
     """
@@ -46,6 +80,9 @@ class LinearHead:
     bias_C: FloatArray
     classes: tuple[str, ...]
     temperature: float = 1.0
+    pooling: Pooling = "max"
+    conformal: ConformalRule | None = None
+    upper_N: FloatArray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.classes)
@@ -57,6 +94,9 @@ class LinearHead:
             raise ConfigError("head weights are not finite")
         if not (np.isfinite(self.temperature) and self.temperature > 0):
             raise ConfigError(f"temperature must be positive, got {self.temperature}")
+        read_pooling(self.pooling)
+        if self.upper_N is not None and self.upper_N.shape != (self.n,):
+            raise ConfigError(f"bounds {self.upper_N.shape} do not fit {self.n} concepts")
 
     @property
     def n(self) -> int:
@@ -87,6 +127,10 @@ class LinearHead:
         """The same head with another temperature."""
         return replace(self, temperature=float(temperature))
 
+    def with_conformal(self, rule: ConformalRule | None) -> "LinearHead":
+        """The same head with another rule for sets of classes."""
+        return replace(self, conformal=rule)
+
 
 def fit_head(
     pooled_IN: Pooled,
@@ -97,6 +141,7 @@ def fit_head(
     c: float | None = None,
     cautious: bool = False,
     seed: int = 0,
+    pooling: Pooling = "max",
 ) -> LinearHead:
     """Multinomial logistic regression with an L2 penalty, on raw codes.
 
@@ -111,6 +156,7 @@ def fit_head(
         cautious: choose the strongest penalty within one standard error of the best one. Right
             where few cases carry much of the weight, so that the folds say little.
         seed: of the cross-validation folds; the fit itself is deterministic.
+        pooling: how the codes were pooled; kept with the head.
 
     Raises:
         ConfigError: a class without a (weighted) case, fewer than two classes, or a wrong `c`.
@@ -118,8 +164,8 @@ def fit_head(
     codes_IN = csr_array(_as_float64(pooled_IN))
     labels = np.asarray(labels_I, dtype=np.int64)
     weight_I = _checked_weights(sample_weight, labels.shape[0])
-    _check_labels(labels, weight_I, classes, codes_IN.shape[0])
-    scale = _row_scale(codes_IN)
+    check_labels(labels, weight_I, classes, codes_IN.shape[0])
+    scale = row_scale(codes_IN)
     scaled_IN = csr_array(codes_IN / scale)
     if c is None:
         c = choose_c(scaled_IN, labels, weight_I, cautious=cautious, seed=seed)
@@ -130,6 +176,8 @@ def fit_head(
         (coefficients_CN / scale).astype(np.float32),
         intercept_C.astype(np.float32),
         tuple(classes),
+        pooling=pooling,
+        upper_N=codes_IN.max(axis=0).toarray().ravel().clip(0).astype(np.float32),
     )
 
 
@@ -203,7 +251,7 @@ def _as_float64(pooled_IN: Pooled) -> Pooled:
     return np.asarray(pooled_IN, dtype=np.float64)
 
 
-def _row_scale(codes_IN: Pooled) -> float:
+def row_scale(codes_IN: Pooled) -> float:
     """Root mean square norm of the rows; 1 where all codes are zero."""
     scale = float(np.sqrt(codes_IN.power(2).sum() / max(codes_IN.shape[0], 1)))
     return scale if scale > 0 else 1.0
@@ -222,9 +270,20 @@ def _checked_weights(sample_weight: NDArray[Any] | None, count: int) -> Float64A
     return scaled_I
 
 
-def _check_labels(
+def check_labels(
     labels_I: IntArray, weight_I: Float64Array, classes: Sequence[str], cases: int
 ) -> None:
+    """Refuse labels that cannot train a head.
+
+    Args:
+        labels_I: class index of each case.
+        weight_I: weight of each case, >= 0.
+        classes: names by class index.
+        cases: how many there are.
+
+    Raises ConfigError naming what is wrong: too few classes, a label outside them, a class without
+    a (weighted) case.
+    """
     if len(classes) < 2:
         raise ConfigError("a head needs at least two classes")
     if labels_I.shape != (cases,):

@@ -18,11 +18,11 @@ from scipy import sparse
 
 from core.errors import ConfigError
 from core.types import ConceptName, Relation, RunnerUp
-from core.vocabulary import Vocabulary
+from core.vocabulary import DIAGNOSIS, Vocabulary
 
 Floats = NDArray[np.floating[Any]]
 EncodeTexts = Callable[[Sequence[str]], Any]  # -> tensor or array [S, D]
-_BATCH = 256  # texts per call of the text tower
+_BATCH = 256  # texts per call of the text tower, concepts per table of scores
 _MEAN_TERMS = 4  # with fewer terms their mean says nothing about the gap
 
 
@@ -30,21 +30,24 @@ _MEAN_TERMS = 4  # with fewer terms their mean says nothing about the gap
 class NamingConfig:
     """How names are found and when none is given.
 
-    Set on three draws of 320 phantoms, where the truth is known; on two further draws 91 % of the
-    concepts that fire got a name, and .91 and .96 of these fitted what the concept marks (without
-    mixing .5 to .7). With an encoder whose patches do not match texts (ViT-Ti on photographs)
-    scores stay near 0.2 and nearly every concept goes without a name.
+    Set on phantoms, where the truth is known; figures of fresh ones: `benchmarks naming`. With an
+    encoder whose patches do not match texts (ViT-Ti on photographs) scores stay near 0.2 and nearly
+    every concept goes without a name.
     """
 
     templates: tuple[str, ...] = ("{}", "a photo of {}", "a region with {}")
     top: int = 30  # strongest patches of a concept on which related concepts are weighed
-    mix: float = 0.7  # share of related concepts taken in, 0 = none
+    mix: float = 0.5  # share of related concepts taken in, 0 = none; the paper: 1
     tau: float = 0.75  # least P(related | concept) to be mixed in
     min_score: float = 0.3  # corrected cosine below which no name is given
     min_margin: float = 0.05  # lead over the next term that is neither more general nor more
     # specific, below which no name is given
-    slack: float = 0.05  # how much worse a name may score so as not to repeat the parent's
+    slack: float = 0.05  # how much worse a name may score so as not to repeat the parent's, or so
+    # as to be the kind that stands out rather than the thing
     runners_up: int = 5
+    gap: bool = True  # whether the mean image and the mean text are subtracted (modality gap)
+    circular: bool = False  # whether a word under the root "diagnosis" may name a concept; if not,
+    # a concept nearest to one goes without a name: "melanoma, because melanoma" explains nothing
 
     def __post_init__(self) -> None:
         if not self.templates or any("{}" not in t for t in self.templates):
@@ -59,16 +62,16 @@ class TermEmbeddings:
 
     names: tuple[str, ...]  # T
     phrase_SD: Floats  # mean over templates, unit rows
-    term_S: NDArray[np.int64]
+    term_S: NDArray[np.int64]  # ascending, each term at least once
 
     def scores(self, concept_ND: Floats, mean_D: Floats) -> Floats:
-        """Corrected cosine [N, T]; each term scores as its best phrase."""
-        text_SD = unit(self.phrase_SD - mean_D)
-        cosine_NS = concept_ND @ text_SD.T
-        best_NT = np.full((len(concept_ND), len(self.names)), -1.0)
-        for phrase, term in enumerate(self.term_S):
-            np.maximum(best_NT[:, term], cosine_NS[:, phrase], out=best_NT[:, term])
-        return best_NT
+        """Cosine [N, T] of unit concepts with the phrases less their mean [D].
+
+        Each term scores as its best phrase.
+        """
+        cosine_NS = concept_ND @ unit(self.phrase_SD - mean_D).T
+        first_T = np.searchsorted(self.term_S, np.arange(len(self.names)))
+        return np.asarray(np.maximum.reduceat(cosine_NS, first_T, axis=1))
 
     def mean(self) -> Floats:
         """Mean text embedding [D], zero for a handful of terms."""
@@ -110,7 +113,8 @@ def embed_terms(
     owner = [t for t, term in enumerate(vocabulary.terms) for _ in term.phrases]
     if not phrases:
         raise ConfigError("the vocabulary has no words")
-    prompts = [template.format(phrase) for phrase in phrases for template in templates]
+    # A phrase is untrusted: it is put in, never formatted.
+    prompts = [template.replace("{}", phrase) for phrase in phrases for template in templates]
     parts = [
         _as_array(encode_texts(prompts[start : start + _BATCH]))
         for start in range(0, len(prompts), _BATCH)
@@ -210,18 +214,22 @@ def name_concepts(
     """
     config = config or NamingConfig()
     terms = embed_terms(vocabulary, encode_texts, config.templates)
-    concept_ND = concept_embeddings(decoder_ND, bias_D, image_mean_D, mixing_NN)
-    scores_NT = terms.scores(concept_ND, terms.mean())
-    alive = np.ones(len(scores_NT), bool) if alive_N is None else alive_N
+    share = 1.0 if config.gap else 0.0
+    concept_ND = concept_embeddings(decoder_ND, bias_D, share * image_mean_D, mixing_NN)
+    alive = np.ones(len(concept_ND), bool) if alive_N is None else alive_N
     parents: dict[int, list[int]] = {}
     for edge in relations:
         parents.setdefault(edge.child, []).append(edge.parent)
     kin = _Kin.of(vocabulary)
     named: dict[int, ConceptName] = {}
-    for concept in _parents_first(len(scores_NT), parents):
-        above = {kin.number[n] for p in parents.get(concept, ()) if (n := named[p].name)}
-        named[concept] = _name(scores_NT[concept], kin, above, bool(alive[concept]), config)
-    return tuple(named[concept] for concept in range(len(scores_NT)))
+    order = _parents_first(len(concept_ND), parents)
+    for start in range(0, len(order), _BATCH):  # a table of all scores may not fit in memory
+        rows = order[start : start + _BATCH]
+        scores_BT = terms.scores(concept_ND[rows], share * terms.mean())
+        for concept, scores_T in zip(rows, scores_BT, strict=True):
+            above = {kin.number[n] for p in parents.get(concept, ()) if (n := named[p].name)}
+            named[concept] = _name(scores_T, kin, above, bool(alive[concept]), config)
+    return tuple(named[concept] for concept in range(len(concept_ND)))
 
 
 @dataclass(frozen=True)
@@ -232,20 +240,25 @@ class _Kin:
     number: dict[str, int]
     above: tuple[tuple[int, ...], ...]  # ancestors of each term, nearest first
     below: tuple[tuple[int, ...], ...]  # descendants of each term
+    diagnoses: frozenset[int]  # terms under the root "diagnosis"
 
     @staticmethod
     def of(vocabulary: Vocabulary) -> "_Kin":
         number = {name: t for t, name in enumerate(vocabulary.names)}
         parent = [number.get(term.parent or "") for term in vocabulary.terms]
-        above = []
+        above: list[tuple[int, ...]] = []
+        below: list[list[int]] = [[] for _ in parent]
         for term in range(len(parent)):
             found, at = [], parent[term]
             while at is not None:
                 found.append(at)
+                below[at].append(term)
                 at = parent[at]
             above.append(tuple(found))
-        below = [tuple(s for s, up in enumerate(above) if t in up) for t in range(len(above))]
-        return _Kin(vocabulary.names, number, tuple(above), tuple(below))
+        tops = [(term, *above[term])[-1] for term in range(len(parent))]
+        under = [DIAGNOSIS in (tree.parent, tree.name.casefold()) for tree in vocabulary.terms]
+        grouped = frozenset(term for term, top in enumerate(tops) if under[top])
+        return _Kin(vocabulary.names, number, tuple(above), tuple(map(tuple, below)), grouped)
 
 
 def _parents_first(count: int, parents: dict[int, list[int]]) -> list[int]:
@@ -270,13 +283,17 @@ def _name(
     best = _pick(scores_T, ranking, kin, above, config.slack)
     ignored = above.union(*(kin.above[t] for t in above))
     name = best
-    for term in (best, *kin.above[best]):  # two close kinds of one thing: name the thing
+    things = [term for term in kin.above[best] if term in above or term not in ignored]
+    kinds = [term for term in ranking if term in kin.below[best] and term not in ignored]
+    # The kind rather than the thing, if it stands out; between two close kinds the thing.
+    for term in (*kinds, best, *things):
         close = scores_T[term] >= scores_T[best] - config.slack
         if close and _lead(scores_T, term, ranking, kin, ignored) >= config.min_margin:
             name = term
             break
     score, margin = float(scores_T[name]), _lead(scores_T, name, ranking, kin, ignored)
-    given = alive and margin >= config.min_margin and score >= config.min_score
+    sure = margin >= config.min_margin and score >= config.min_score
+    given = alive and sure and (config.circular or name not in kin.diagnoses)
     others = [t for t in ranking if not (given and t == name)][: config.runners_up]
     listed = tuple(RunnerUp(kin.names[t], float(scores_T[t])) for t in others)
     return ConceptName(kin.names[name] if given else None, score, margin, listed)

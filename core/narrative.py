@@ -5,8 +5,9 @@ Plain text: whoever shows it on a page escapes it there.
 
 from collections.abc import Sequence
 
+from core.agreement import in_words, sum_doubt
 from core.regions import place_in_words, share_of_image
-from core.types import Cue
+from core.types import ClassSet, Counterfactual, Cue
 
 # Lower bounds of the confidence bands, strongest first.
 BANDS: tuple[tuple[float, str], ...] = (
@@ -15,8 +16,7 @@ BANDS: tuple[tuple[float, str], ...] = (
     (0.60, "leaning"),
 )
 UNDECIDED = "undecided"
-MAX_FOR, MAX_AGAINST = 3, 1
-FAINT = 0.1  # a causal effect under this share of the contribution counts as no effect
+MAX_FOR, MAX_AGAINST, MAX_CHANGES = 3, 1, 4
 WEAK_RECONSTRUCTION = 0.6
 WEAK_SHARE = 0.4
 
@@ -32,19 +32,8 @@ def disagreement(contribution: float, causal_effect: float) -> str | None:
     They do where their signs differ, or where the effect is under a tenth of the contribution.
     None where they agree, or where the contribution is zero.
     """
-    if contribution == 0:
-        return None
-    if abs(causal_effect) < FAINT * abs(contribution):
-        return (
-            "removing this concept hardly changes the decision, although it counts in the sum: "
-            "other concepts carry the same evidence"
-        )
-    if contribution * causal_effect < 0:
-        return (
-            "removing this concept moves the decision the other way than its contribution says: "
-            "do not trust its map alone"
-        )
-    return None
+    doubt = sum_doubt(contribution, causal_effect)
+    return None if doubt is None else in_words(doubt)
 
 
 def narrate(
@@ -56,6 +45,9 @@ def narrate(
     bias: float,
     cues: Sequence[Cue],
     reconstruction: float,
+    class_set: ClassSet | None = None,
+    counterfactual: Counterfactual | None = None,
+    rank_agreement: float | None = None,
 ) -> str:
     """Plain words for one explained decision.
 
@@ -66,14 +58,21 @@ def narrate(
         logit, bias: of the explained class, logit units.
         cues: the cues shown, largest |causal effect| first.
         reconstruction: share of the tokens' variance that the concepts explain, (-inf, 1].
+        class_set: the classes that cannot be ruled out; None says nothing of them.
+        counterfactual: the fewest changes that flip the decision; None says nothing of it.
+        rank_agreement: Spearman of contributions and effects; None says nothing of it.
     """
     sentences = [_decision(probabilities, prediction)]
+    if class_set is not None:
+        sentences.append(_held(class_set, len(probabilities)))
     if explained != prediction:
         sentences.append(f"What follows explains {explained}.")
     sentences += _evidence(cues, explained)
     sentences.append(_carried(cues, logit, bias, explained))
     sentences.append(_explained_share(reconstruction))
-    warning = _warning(cues, logit, bias, reconstruction)
+    if counterfactual is not None:
+        sentences += _flip(counterfactual, prediction)
+    warning = _warning(cues, logit, bias, reconstruction, rank_agreement)
     return " ".join([*sentences, warning] if warning else sentences)
 
 
@@ -141,14 +140,66 @@ def _explained_share(reconstruction: float) -> str:
     return f"The concepts explain {_percent(reconstruction)} of what the encoder sees here."
 
 
-def _warning(cues: Sequence[Cue], logit: float, bias: float, reconstruction: float) -> str | None:
+def _held(found: ClassSet, classes: int) -> str:
+    """The conformal set, with what it promises."""
+    if not found.informed:
+        return found.note
+    share = f"{100 * found.coverage:.4g} %"
+    if len(found.classes) == classes:
+        return f"No class can be ruled out for this image at {share}."
+    names = _join(found.classes, "or")
+    alone = " alone" if len(found.classes) == 1 else ""
+    return (
+        f"In {share} of cases like those it was checked on, the truth is in the answer set; "
+        f"here the set is {names}{alone}."
+    )
+
+
+def _flip(found: Counterfactual, prediction: str) -> list[str]:
+    """What would have to be different for another decision."""
+    raised = [change.name for change in found.changes if change.after > 0]
+    gone = [change.name for change in found.changes if change.after == 0]
+    if raised:
+        without = f", without {_count(gone)}" if gone else ""
+        return [
+            "Taking concepts away cannot change this answer. It would become "
+            f"{found.prediction} if {_count(raised)} fired as strongly as ever seen in "
+            f"training{without}."
+        ]
+    said = [f"Without {_count(gone)} the answer would be {found.prediction}."]
+    if found.reread not in (None, found.prediction):
+        still = "still " if found.reread == prediction else ""
+        said.append(
+            f"Read again with them taken out, the image is {still}called {found.reread}: other "
+            "concepts take over."
+        )
+    return said
+
+
+def _count(names: Sequence[str]) -> str:
+    """The names, or the first ones and how many there are."""
+    distinct = list(dict.fromkeys(names))
+    if len(distinct) <= MAX_CHANGES:
+        return _join(distinct)
+    return f"{len(names)} concepts ({', '.join(distinct[:MAX_CHANGES])} and others)"
+
+
+def _warning(
+    cues: Sequence[Cue], logit: float, bias: float, reconstruction: float,
+    rank_agreement: float | None,
+) -> str | None:  # fmt: skip
     """Why the explanation itself should be doubted, or None."""
     reasons = []
     if reconstruction < WEAK_RECONSTRUCTION:
         reasons.append("much of the image is not covered by any concept")
-    odd = [cue.name for cue in cues if disagreement(cue.contribution, cue.causal_effect)]
+    odd = [cue.name for cue in cues if sum_doubt(cue.contribution, cue.causal_effect)]
     if odd:
         reasons.append(f"contribution and causal test disagree for {_join(odd[:3])}")
+    placed = [c.name for c in cues if {"region-silent", "region-opposite"} & set(c.doubts)]
+    if placed:
+        reasons.append(f"the marked place does not carry the effect of {_join(placed[:3])}")
+    if rank_agreement is not None and rank_agreement < 0:
+        reasons.append("what counts most in the sum matters least when it is removed")
     size = abs(logit - bias)
     if cues and size > 0 and abs(sum(cue.contribution for cue in cues)) < WEAK_SHARE * size:
         reasons.append("many small concepts that are not shown carry the decision")
@@ -166,7 +217,7 @@ def _percent(share: float) -> str:
     return f"{value:.0f} %"
 
 
-def _join(parts: Sequence[str]) -> str:
+def _join(parts: Sequence[str], word: str = "and") -> str:
     if len(parts) < 2:
         return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{', '.join(parts[:-1])} {word} {parts[-1]}"

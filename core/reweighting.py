@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from core.calibration import cautious_temperature
 from core.case_weights import balanced_weights, case_groups
 from core.cue_detector import RejectedCue, learn_rejected_cues, presence
 from core.cue_marks import DetectorConfig, MarkedRegion, TokensOf
 from core.errors import FeedbackError
-from core.heads import Float64Array, LinearHead, Pooled, fit_head
+from core.first_head import calibrated
+from core.heads import Float64Array, LinearHead, Pooled, Pooling, fit_head
 from core.splits import held_back
 
 __all__ = [
@@ -103,6 +103,7 @@ def reweight(
     names: Mapping[int, str] | None = None,
     progress: Progress | None = None,
     cues: Sequence[RejectedCue] | None = None,
+    pooling: Pooling = "max",
 ) -> ReweightResult:
     """Learn the rejected cues, balance the cases, refit the head.
 
@@ -117,6 +118,7 @@ def reweight(
             (balanced weights leave few effective cases; see heads.choose_c).
         seed: of all sampling.
         cues: detectors learnt before; with them, `marks` are not looked at.
+        pooling: how the codes were pooled; kept with the new head.
 
     Raises:
         TooFewVerdicts, DetectorFailed: see learn_rejected_cues.
@@ -138,7 +140,8 @@ def reweight(
     _check_presence(presence_IR[~held], learnt, names or {})
     say(0.7, "fitting the head on balanced groups")
     result = _refit(learnt, presence_IR, csr_array(pooled_IN), labels, held, classes, c, seed)
-    return replace(result, unused=_unused(marks, learnt))
+    head = replace(result.head, pooling=pooling)
+    return replace(result, head=head, unused=_unused(marks, learnt))
 
 
 def _unused(marks: Sequence[MarkedRegion], cues: Sequence[RejectedCue]) -> int:
@@ -171,11 +174,11 @@ def _refit(
         check_I = held_back(labels_I, APART, seed)
         stand_in = fitted(~check_I) if check_I.any() else head
     if check_I.any():
-        temperature = cautious_temperature(
-            stand_in.logits(pooled_IN[check_I]), labels_I[check_I],
-            balanced_weights(labels_I[check_I], presence_IR[check_I]),
+        head = calibrated(
+            head, stand_in.logits(pooled_IN[check_I]), labels_I[check_I],
+            weight_I=balanced_weights(labels_I[check_I], presence_IR[check_I]),
+            stand_in=stand_in is not head,
         )  # fmt: skip
-        head = head.with_temperature(temperature)
     groups = _group_table(labels_I[fit_I], presence_IR[fit_I], weight_I[fit_I], classes)
     return ReweightResult(head, cues, presence_IR, weight_I, groups)
 

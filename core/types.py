@@ -19,11 +19,11 @@ RelationKind = Literal["is-a", "part-of"]
 class EncoderInfo:
     """What an encoder is: enough to find it again and to refuse a wrong one."""
 
-    spec: str  # "demo", "NAME/PRETRAINED_TAG" or a local folder
-    hash: str  # sha256 over config and weights, hex
+    spec: str  # "demo", "NAME/PRETRAINED_TAG" or a local folder, and options (core.encoders.spec)
+    hash: str  # sha256 over config, weights and options, hex
     dim: int  # D
     grid: tuple[int, int]  # (G, V)
-    image_size: int  # pixels, square
+    image_size: int  # rows of the input in pixels
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Relation:
     kind: RelationKind
     weight: float  # activation-weighted P(parent present | child), [0, 1]
     support: int  # patches on which the child fires
+    loss: float | None = None  # share of what is explained in the child's region that is lost
+    # without the parent; None where it was not measured
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,41 @@ class Contribution:
     concept: int
     name: str
     value: float  # logit units
+
+
+Doubt = Literal["redundant", "opposite", "rank", "region-silent", "region-opposite"]
+"""How the figures of a cue may disagree; core.agreement defines each."""
+
+
+@dataclass(frozen=True)
+class ConceptChange:
+    """One concept's pooled activation before and after; 0 after means that it was taken away."""
+
+    concept: int
+    name: str
+    before: float  # pooled activation, >= 0
+    after: float
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """The fewest concept changes after which the head decides otherwise."""
+
+    changes: tuple[ConceptChange, ...]  # largest gain first
+    prediction: str  # the decision after them
+    lead: float  # logit units by which it then leads the former decision, > 0
+    reread: str | None = None  # decision after taking the concepts out of the tokens and reading
+    # the image anew; None where a change is no removal
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """The classes that a conformal rule cannot rule out for a case."""
+
+    classes: tuple[str, ...]  # most probable first; the prediction is always among them
+    coverage: float  # share of cases like the held-out ones whose set holds the truth, (0, 1)
+    informed: bool  # False where too few held-out cases were there to rule anything out
+    note: str  # what the set promises and what it does not, in words
 
 
 @dataclass(frozen=True)
@@ -93,6 +130,9 @@ class Cue:
     map_GV: FloatArray = field(repr=False)  # activations, >= 0
     region_GV: BoolArray = field(repr=False)  # patches that belong to the cue's region
     regions: tuple[Region, ...] = ()
+    doubts: tuple[Doubt, ...] = ()  # where map, sum and causal test tell different stories
+    region_effect: float | None = None  # of filling the region in, logit units; None: not tested
+    control_effects: tuple[float, ...] = ()  # of filling like regions elsewhere, logit units
 
 
 @dataclass(frozen=True)
@@ -138,6 +178,9 @@ class Explanation:
     narrative: str
     reconstruction: float  # share of token variance the concepts explain, (-inf, 1]
     provenance: Provenance
+    class_set: ClassSet | None = None  # None where the head has no conformal rule
+    counterfactual: Counterfactual | None = None  # None where no allowed change flips the decision
+    rank_agreement: float | None = None  # Spearman of |contribution| and |effect|, [-1, 1]
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:

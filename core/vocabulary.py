@@ -1,7 +1,8 @@
 """Words that a project may use as names of concepts.
 
 A vocabulary is untrusted input: a text file with one word per line, or a CSV table with the
-columns name, synonyms and parent. What cannot be read safely is refused with file and line.
+columns name, synonyms and parent. What cannot be read safely is refused with file and line. Words
+stay the text they are: markup or a formula is no danger here, and screens and exports escape it.
 """
 
 import csv
@@ -18,10 +19,15 @@ from core.words import GENERAL_WORDS
 MAX_BYTES = 4_000_000
 MAX_TERMS = 20_000
 MAX_LENGTH = 80  # characters of a name or synonym
-MAX_SYNONYMS = 32
-ROOTS = frozenset({"image", "diagnosis"})  # parents that group terms but name no concept
+MAX_SYNONYMS = 32  # of one term
+MAX_PHRASES = 50_000  # names and synonyms: each is encoded once per prompt template
+MAX_LEVELS = 32  # of the tree of parents
+DIAGNOSIS = "diagnosis"  # the root of words for what is decided, not for what is seen
+ROOTS = frozenset({"image", DIAGNOSIS})  # parents that group terms but name no concept
 _COLUMNS = ("name", "synonyms", "parent")
+_DELIMITERS = ",;\t"  # spreadsheets write ";" where the comma separates decimals
 _FORBIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # control, invisible, unassigned
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that show nothing
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,7 @@ class Vocabulary:
     @staticmethod
     def from_json(rows: Iterable[Mapping[str, Any]], file: str = "vocabulary") -> "Vocabulary":
         """The vocabulary of `as_json`, checked as a file is. Raises TableError."""
-        drafts = [
-            _Draft(i, str(r["name"]), [str(s) for s in r.get("synonyms") or ()], r.get("parent"))
-            for i, r in enumerate(rows, 1)
-        ]
-        return _checked(drafts, file)
+        return _checked([_json_row(number, row, file) for number, row in enumerate(rows, 1)], file)
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,14 @@ def default_vocabulary(classes: Sequence[str] = ()) -> Vocabulary:
 
 def _decode(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TableError(path.name, f"larger than {MAX_BYTES // 1_000_000} MB")
-        raw = path.read_bytes()
+        if path.exists() and not path.is_file():  # a pipe or a device may never end
+            raise TableError(path.name, "is not a file")
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise TableError(path.name, f"cannot be read ({error.strerror})") from error
+    if len(raw) > MAX_BYTES:
+        raise TableError(path.name, f"larger than {MAX_BYTES // 1_000_000} MB")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -126,8 +131,17 @@ def _txt_rows(text: str) -> list[_Draft]:
     return rows
 
 
+def _delimiter(text: str) -> str:
+    """The one by which the first line has a column "name"; a comma where there is none."""
+    first = text.split("\n", 1)[0].casefold()
+    for delimiter in _DELIMITERS:
+        if "name" in (cell.strip(' \r"') for cell in first.split(delimiter)):
+            return delimiter
+    return ","
+
+
 def _csv_rows(text: str, file: str) -> list[_Draft]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     try:
         header = [cell.strip().casefold() for cell in next(reader, [])]
         if "name" not in header:
@@ -152,6 +166,16 @@ def _csv_row(header: list[str], cells: list[str], line: int, file: str) -> _Draf
     return _Draft(line, row["name"], synonyms, row.get("parent", "").strip() or None)
 
 
+def _json_row(number: int, row: Any, file: str) -> _Draft:
+    """A row of `Vocabulary.as_json`; anything else is refused."""
+    if isinstance(row, Mapping):
+        name, synonyms, parent = row.get("name"), row.get("synonyms") or [], row.get("parent")
+        listed = isinstance(synonyms, list) and all(isinstance(word, str) for word in synonyms)
+        if isinstance(name, str) and listed and (parent is None or isinstance(parent, str)):
+            return _Draft(number, name, synonyms, parent or None)
+    raise TableError(file, f"line {number}: not a name with a list of synonyms and a parent")
+
+
 def _tidy(word: str) -> str:
     """One spelling for what looks the same: composed characters, single spaces."""
     return " ".join(unicodedata.normalize("NFC", word).split(" ")).strip()
@@ -164,6 +188,8 @@ def _checked(drafts: Sequence[_Draft], file: str) -> Vocabulary:
         raise TableError(file, f"more than {MAX_TERMS} words")
     terms = [_term(draft, file) for draft in drafts]
     lines = [draft.line for draft in drafts]
+    if sum(len(term.phrases) for term in terms) > MAX_PHRASES:
+        raise TableError(file, f"more than {MAX_PHRASES} names and synonyms")
     _refuse_duplicates(terms, lines, file)
     terms = _resolve_parents(terms, lines, file)
     return Vocabulary(tuple(terms))
@@ -180,13 +206,15 @@ def _term(draft: _Draft, file: str) -> Term:
 
 
 def _word(raw: str, line: int, file: str) -> str:
-    bad = next((c for c in raw if unicodedata.category(c) in _FORBIDDEN), None)
+    bad = next((c for c in raw if c in _BLANK or unicodedata.category(c) in _FORBIDDEN), None)
     if bad is not None:
         reason = f"line {line}: control or invisible character U+{ord(bad):04X}"
         raise TableError(file, reason)
     word = " ".join(_tidy(raw).split())
     if not word:
         raise TableError(file, f"line {line}: empty name")
+    if all(unicodedata.category(c)[0] in "MZ" for c in word):
+        raise TableError(file, f"line {line}: a name of accents alone")
     if len(word) > MAX_LENGTH:
         reason = f"line {line}: {word[:20]!r}... has more than {MAX_LENGTH} characters"
         raise TableError(file, reason)
@@ -218,14 +246,18 @@ def _resolve_parents(terms: Sequence[Term], lines: Sequence[int], file: str) -> 
 
 
 def _refuse_circles(terms: Sequence[Term], lines: Sequence[int], file: str) -> None:
+    """No term may be its own ancestor, nor have more than MAX_LEVELS - 1 ancestors."""
     parents = {term.name: term.parent for term in terms}
-    sound: set[str] = set()
+    depth: dict[str, int] = {}  # of terms known to be sound
     for term, line in zip(terms, lines, strict=True):
         path: dict[str, None] = {}
         at: str | None = term.name
-        while at is not None and at not in sound:
+        while at is not None and at not in depth:
             if at in path:
                 raise TableError(file, f"line {line}: {at!r} is its own ancestor")
             path[at] = None
             at = parents.get(at)
-        sound.update(path)
+        base = 0 if at is None else depth[at]
+        depth |= {name: base + step for step, name in enumerate(reversed(path), 1)}
+        if depth[term.name] > MAX_LEVELS:
+            raise TableError(file, f"line {line}: more than {MAX_LEVELS} levels of parents")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from dashboard.services.attributing import AttributeService
 from dashboard.services.concepts import ConceptService
 from dashboard.services.demo import BUNDLE, DemoPlan, DemoService
 from dashboard.services.discovery import DiscoveryService
@@ -12,12 +13,14 @@ from dashboard.services.doctor import DoctorService
 from dashboard.services.engines import Engines
 from dashboard.services.explaining import ExplainService
 from dashboard.services.ingest import IngestService
+from dashboard.services.known_attributes import KnownAttributeService
 from dashboard.services.projects import ProjectService
 from dashboard.services.publishing import Publisher
 from dashboard.services.reports import ReportService
 from dashboard.services.review import ReviewService
 from dashboard.services.run_work import RunWork
 from dashboard.services.runs import RunService
+from dashboard.services.tasks import TaskService
 from dashboard.services.verdict_io import VerdictIO
 from dashboard.settings import Settings
 from db.engine import create_engine
@@ -36,11 +39,14 @@ class Services:
     ingest: IngestService
     discovery: DiscoveryService
     explain: ExplainService
+    attribute: AttributeService
     review: ReviewService
     concepts: ConceptService
     runs: RunService
     work: RunWork
     reports: ReportService
+    tasks: TaskService
+    attributes: KnownAttributeService
     verdicts: VerdictIO
     demo: DemoService
     doctor: DoctorService
@@ -71,11 +77,14 @@ def build(
         ingest=ingest,
         discovery=discovery,
         explain=explain,
+        attribute=AttributeService(uow, engines, settings),
         review=ReviewService(uow, explain),
         concepts=ConceptService(uow, engines),
-        runs=RunService(uow, settings),
+        runs=RunService(uow, settings, activated=publisher.carry_names),
         work=RunWork(uow, settings, engines, publisher, discovery, demo),
         reports=ReportService(uow),
+        tasks=TaskService(uow, engines),
+        attributes=KnownAttributeService(uow, engines),
         verdicts=VerdictIO(uow, explain),
         demo=demo,
         doctor=DoctorService(uow, engines, settings),

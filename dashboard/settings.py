@@ -22,7 +22,8 @@ class Settings:
     database_url  SQLAlchemy URL of the store (INSIGHT_DATABASE_URL, default SQLite in workspace)
     worker_url    SQLAlchemy URL of the worker's own tables (INSIGHT_WORKER_DATABASE_URL)
     port          TCP port of the app on 127.0.0.1 (INSIGHT_PORT), 1..65535
-    device        torch device of the encoder (INSIGHT_DEVICE), e.g. "cpu" or "cuda"
+    device        torch device of the encoder (INSIGHT_DEVICE): "auto" (a GPU when there is one),
+                  "cpu", "cuda", ..
     precision     of the encoder's weights (INSIGHT_PRECISION), "fp32" or the faster "bf16"
     """
 
@@ -30,7 +31,7 @@ class Settings:
     database_url: str
     worker_url: str
     port: int = DEFAULT_PORT
-    device: str = "cpu"
+    device: str = "auto"
     precision: Precision = "fp32"
 
     @classmethod
@@ -53,7 +54,7 @@ class Settings:
             database_url=env.get("INSIGHT_DATABASE_URL") or sqlite_url(home / "insight.sqlite"),
             worker_url=env.get("INSIGHT_WORKER_DATABASE_URL") or sqlite_url(home / "worker.sqlite"),
             port=_port(port if port is not None else env.get("INSIGHT_PORT")),
-            device=env.get("INSIGHT_DEVICE") or "cpu",
+            device=env.get("INSIGHT_DEVICE") or "auto",
             precision=_precision(env.get("INSIGHT_PRECISION") or "fp32"),
         )
 
@@ -80,9 +81,10 @@ class Settings:
         kind = "" if self.precision == "fp32" else f"-{self.precision}"
         return self.project_folder(project_id) / "tokens" / f"{encoder_hash[:16]}{kind}"
 
-    def pooled_folder(self, project_id: str, dictionary_hash: str) -> Path:
-        """Folder of the pooled codes of a project's images under one dictionary."""
-        return self.project_folder(project_id) / "pooled" / dictionary_hash[:16]
+    def pooled_folder(self, project_id: str, dictionary_hash: str, pooling: str = "max") -> Path:
+        """Folder of a project's codes under one dictionary, pooled over patches in one way."""
+        tail = "" if pooling == "max" else f"-{pooling}"
+        return self.project_folder(project_id) / "pooled" / f"{dictionary_hash[:16]}{tail}"
 
     def versions_folder(self, project_id: str) -> Path:
         """Folder of the project's model bundles, one folder per version hash."""

@@ -78,6 +78,7 @@ class CueView:
     regions: tuple[RegionView, ...]
     mine: VerdictView | None  # this reviewer's verdict that stands
     agree_note: str | None  # a warning when map and causal effect disagree
+    qualifier: str = ""  # tells it apart from others of the same name; no part of the name
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class NodeView:
     total: float
     cue_id: str | None
     children: tuple["NodeView", ...] = ()
+    qualifier: str = ""  # as of CueView
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,26 @@ class AssessmentView:
     revision: int
     at: datetime
     reviewer: str
+
+
+@dataclass(frozen=True)
+class ClassSetView:
+    """The classes that cannot be ruled out for a case."""
+
+    classes: tuple[str, ...]  # most probable first
+    coverage: float  # share of such sets that hold the truth, (0, 1)
+    informed: bool  # False where too few held-out cases were there to rule anything out
+    note: str  # what the set promises and what it does not
+
+
+@dataclass(frozen=True)
+class FlipView:
+    """The fewest concept changes after which the model decides otherwise."""
+
+    changes: tuple[tuple[str, float, float], ...]  # name, activation before, after
+    prediction: str  # after them
+    lead: float  # logit units by which it then leads
+    reread: str | None  # decision when the concepts are taken out and the image is read anew
 
 
 @dataclass(frozen=True)
@@ -135,6 +157,8 @@ class CaseView:
     version_hash: str
     previous_id: str | None
     next_id: str | None
+    class_set: ClassSetView | None = None
+    flip: FlipView | None = None
 
 
 @dataclass(frozen=True)

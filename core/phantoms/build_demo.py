@@ -4,7 +4,9 @@ The version is discovered on phantoms whose ruler and colour sticker are tied to
 of the cases, so that the shipped model really is right for the wrong reason. A reviewer can find
 that out and mend it; `python -m benchmarks shortcut` measures how well.
 
-Run it again after training another demo encoder: a bundle names the encoder it was made for.
+Run it again after training another demo encoder: a bundle names the encoder it was made for. After
+a change of relations, names or heads run it with --keep-concepts: reviewers' marks then mean what
+they meant, and the figures of the benchmark stay comparable.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from torch import Tensor
 
+from core.artifacts import load_bundle
 from core.discovery import DiscoverConfig, DiscoverItem, Discovery, discover
 from core.encoder import Encoder, load_encoder
 from core.phantoms.dataset import Split, group_of
 from core.phantoms.generator import generate
 from core.phantoms.spec import CLASSES, VOCABULARY
-from core.sae import SAEConfig, TrainConfig
+from core.sae import SAEConfig, SparseAutoencoder, TrainConfig
 from core.tokens import TokenStore
 from core.vocabulary import Term, Vocabulary
 
@@ -78,19 +81,36 @@ def demo_vocabulary() -> Vocabulary:
 
 
 def demo_config(dim: int) -> DiscoverConfig:
-    """Sizes chosen for the phantoms: few kinds of things, each of which should be one concept."""
+    """Twice the engine's default width and one code more per patch.
+
+    A reviewer of the demo should find ruler and sticker in many cases as cues of their own: with
+    128 concepts at k = 3 one of three scripted reviews marked a mixture of a ruler and a network,
+    and its run was refused.
+    """
     return DiscoverConfig(
         sae=SAEConfig(d=dim, n=256, k=4), train=TrainConfig(steps=1500, batch=4096)
     )
 
 
-def discover_demo(encoder: Encoder, folder: Path, seed: int, workers: int) -> Discovery:
-    """Draw, encode and discover; `folder` takes the tokens meanwhile."""
+def discover_demo(
+    encoder: Encoder,
+    folder: Path,
+    seed: int,
+    workers: int,
+    dictionary: SparseAutoencoder | None = None,
+) -> Discovery:
+    """Draw, encode and discover; `folder` takes the tokens meanwhile.
+
+    With a `dictionary` its concepts stay, and relations, names and head are made anew.
+    """
     items: list[DiscoverItem] = []
     store = TokenStore(folder)
     store.write(encode_phantoms(encoder, SPLITS, seed, workers, items))
     config = demo_config(encoder.info.dim)
-    return discover(store, items, encoder, demo_vocabulary(), CLASSES, config=config, seed=seed)
+    return discover(
+        store, items, encoder, demo_vocabulary(), CLASSES, config=config, seed=seed,
+        dictionary=dictionary,
+    )  # fmt: skip
 
 
 def publish(found: Discovery, encoder: Encoder, out: Path) -> str:
@@ -108,10 +128,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=DEMO_VERSION)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--keep-concepts", action="store_true", help="keep the dictionary of the bundle at --out"
+    )
     options = parser.parse_args(argv)
     encoder = load_encoder("demo")
+    kept = load_bundle(options.out, encoder=encoder.info).sae if options.keep_concepts else None
     with TemporaryDirectory() as folder:
-        found = discover_demo(encoder, Path(folder), options.seed, options.workers)
+        found = discover_demo(encoder, Path(folder), options.seed, options.workers, kept)
     version = publish(found, encoder, options.out)
     print(json.dumps({"version": version, "metrics": dict(found.metrics)}, indent=1))  # noqa: T201
     return 0

@@ -4,13 +4,14 @@ Everything is in raw token units: token = b_dec + sum of (value x unit decoder r
 concept is removed from a token by subtracting value x row.
 
 Legend: M tokens, D dimension, N latents, Z stored entries.
-Sources: Bussmann et al. 2025, Matryoshka SAE (arXiv 2502.20578); Bussmann et al. 2024,
+Sources: Bussmann et al. 2025, Matryoshka SAE (arXiv 2503.17547); Bussmann et al. 2024,
 BatchTopK SAE (arXiv 2412.06410).
 """
 
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -85,12 +86,26 @@ class SparseAutoencoder(nn.Module):
         Returns:
             Codes of M tokens over N concepts.
         """
-        parts = [Codes.from_dense(acts) for acts in self._blocks(tokens_MD)]
+        parts = [self._fired(pre_MN) for pre_MN in self._blocks(tokens_MD)]
         return Codes.concat(parts, self.n)
 
     def encode_dense(self, tokens_MD: Tensor) -> Tensor:
         """The same activations, dense: float32 [M, N], already rounded to fp16."""
-        return torch.cat([torch.zeros(0, self.n), *self._blocks(tokens_MD)])
+        parts = [self.activate(pre_MN) for pre_MN in self._blocks(tokens_MD)]
+        return torch.cat([self.W_dec.new_zeros(0, self.n), *parts])
+
+    def encode_with_pre(self, tokens_MD: Tensor) -> tuple[Codes, Tensor]:
+        """The codes of `encode` and the pre-activations float32 [M, N] that they come from."""
+        pre = list(self._blocks(tokens_MD))
+        codes = Codes.concat([self._fired(pre_MN) for pre_MN in pre], self.n)
+        if len(pre) == 1:
+            return codes, pre[0]
+        return codes, torch.cat([self.W_dec.new_zeros(0, self.n), *pre])
+
+    def activate(self, pre: Tensor) -> Tensor:
+        """Inference activations of pre-activations of any shape: float32, rounded to fp16."""
+        kept = torch.where(pre > self.threshold, pre, 0.0).clamp_(0.0, FP16_MAX)
+        return kept.half().float()
 
     def decode(self, codes: Codes | Tensor) -> Tensor:
         """Tokens rebuilt from codes (or dense activations [M, N]): float32 [M, D], raw units."""
@@ -101,7 +116,7 @@ class SparseAutoencoder(nn.Module):
             return out + torch.from_numpy(codes.csr() @ self.W_dec.numpy())
 
     def _blocks(self, tokens_MD: Tensor) -> Iterator[Tensor]:
-        """Inference activations [up to ENCODE_ROWS, N] of consecutive blocks of tokens."""
+        """Pre-activations [up to ENCODE_ROWS, N] of consecutive blocks of tokens."""
         if tokens_MD.ndim != 2 or tokens_MD.shape[1] != self.d:
             raise ValueError(f"expected tokens [M, {self.d}], got {list(tokens_MD.shape)}")
         with torch.no_grad():
@@ -110,9 +125,20 @@ class SparseAutoencoder(nn.Module):
                 if rows == 0:
                     continue
                 padded = F.pad(block, (0, 0, 0, ENCODE_ROWS - rows))
-                pre = self.pre_activations(padded)[:rows]
-                kept = torch.where(pre > self.threshold, pre, 0.0).clamp_(0.0, FP16_MAX)
-                yield kept.half().float()
+                yield self.pre_activations(padded)[:rows]
+
+    def _fired(self, pre_MN: Tensor) -> Codes:
+        """Codes of pre-activations; only the few that fire are ever rounded or copied."""
+        limit = max(float(self.threshold), 0.0)
+        pre_MN = pre_MN.cpu()
+        flat_Z = np.flatnonzero((pre_MN > limit).numpy())
+        value_Z = pre_MN.reshape(-1)[torch.from_numpy(flat_Z)].clamp_(max=FP16_MAX).half()
+        keep_Z = value_Z.numpy() > 0  # a tiny value may round to zero
+        rows, columns = np.divmod(flat_Z[keep_Z], self.n)
+        return Codes.from_entries(
+            torch.from_numpy(rows), torch.from_numpy(columns), value_Z[torch.from_numpy(keep_Z)],
+            len(pre_MN), self.n,
+        )  # fmt: skip
 
 
 def from_state(config: SAEConfig, state: dict[str, Tensor]) -> SparseAutoencoder:

@@ -1,31 +1,50 @@
-"""The training objective: global BatchTopK, nested prefixes, auxiliary loss for dead latents.
+"""The training objective of every variant, by autograd: the reference and the path for GPUs.
 
-loss = mean over prefixes g of  sum ||x - x^_g||^2 / sum ||x - mean(x)||^2
+loss = mean over levels l of  sum ||x - x^_l||^2 / sum ||x - mean(x)||^2
      + coefficient * min(dead / aux_k, 1) * sum ||e - e^||^2 / sum ||e - mean(e)||^2
 
-x^_g decodes the latents of the first g groups; one selection, of the k*M largest activations of
-the whole batch over the whole dictionary, serves every prefix (Bussmann et al. 2025, arXiv
-2502.20578). e = x - x^ is the detached residual of the full dictionary and e^ the decode,
-without bias, of the aux_k strongest dead latents per token (Gao et al. 2024, arXiv 2406.04093).
-Only the selected entries are decoded, forwards and backwards: k of N latents fire per token.
+All variants are one list of entries (row, column, value, level), and x^_l decodes the entries of
+levels 0..l. They differ in which entries are selected and what their level is:
 
-Legend: M tokens, D dimension, N latents, Z selected entries, Q dead latents.
+matryoshka: the k*M largest of the batch; the level is the column's group (Bussmann et al. 2025,
+    arXiv 2503.17547).
+batch-topk: the k*M largest of the batch, one level (Bussmann et al. 2024, arXiv 2412.06410).
+topk: the k largest of each token, one level (Gao et al. 2024, arXiv 2406.04093).
+nested-k: the k largest of each token; the level is the tier of the entry's rank within its token
+    (Zaigrajew et al. 2025, arXiv 2502.20578).
+
+e = x - x^ is the detached residual of all entries and e^ the decode, without bias, of the aux_k
+strongest dead latents per token (Gao et al. 2024). Only the selected entries are decoded,
+forwards and backwards: k of N latents fire per token. `core.sae.fast` computes the same loss and
+gradients without autograd on a CPU.
+
+Legend: M tokens, D dimension, N latents, L levels, Z selected entries, Q dead latents.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.sae.config import SAEConfig
 from core.sae.model import SparseAutoencoder
+from core.sae.selection import largest_per_row, select_largest
 
-SAMPLE_STRIDE: Final = 61
-"""Every 61st activation is sampled: a prime, so that no dictionary size aliases with it."""
 TINY: Final = 1e-12
+"""Least spread that a loss is divided by: tokens that are all equal stay finite."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """The selected activations of a batch, ordered by row."""
+
+    rows_Z: Tensor  # int64, ascending
+    columns_Z: Tensor  # int64
+    values_Z: Tensor  # float32, above 0, differentiable
+    levels_Z: Tensor  # int64, 0 is the most general
 
 
 @dataclass(frozen=True)
@@ -33,85 +52,95 @@ class Loss:
     """One evaluation of the objective."""
 
     total: Tensor  # scalar, differentiable
-    reconstruction: Tensor  # scalar: mean fraction of variance unexplained over the prefixes
+    reconstruction: Tensor  # scalar: mean fraction of variance unexplained over the levels
+    levels_L: Tensor  # fraction of variance unexplained by the entries of levels 0..l
     auxiliary: Tensor  # scalar: the second term without its coefficient, 0 without dead latents
     columns_Z: Tensor  # int64, latent of every selected entry
-    smallest: Tensor | None  # smallest kept activation, scalar; None where nothing fired
+    smallest: Tensor | None  # smallest of the batch's k*M largest; None where nothing fired
 
 
 def objective(model: SparseAutoencoder, tokens_MD: Tensor, dead_N: Tensor) -> Loss:
-    """Loss of one batch (at least one token).
+    """Loss of one batch (at least one token), differentiable in the four parameters.
 
     Args:
         model: in the units of the tokens.
-        tokens_MD: float32 [M, D].
+        tokens_MD: float32 [M, D], on the model's device.
         dead_N: bool [N], latents that count as dead.
     """
-    rows = len(tokens_MD)
     pre_MN = model.pre_activations(tokens_MD)
-    flat_Z = select_largest(pre_MN.detach(), model.k * rows)
-    value_Z = pre_MN.flatten().gather(0, flat_Z)
-    columns_Z = flat_Z % model.n
+    entries = select_entries(model.config, pre_MN)
     spread = _sum_of_squares(tokens_MD - tokens_MD.mean(0)).clamp_min(TINY)
-    rebuilt_MD = tokens_MD  # replaced in the loop: there is at least one prefix
+    rebuilt_MD = tokens_MD  # replaced in the loop: there is at least one level
     losses = []
-    for rebuilt_MD in _nested(model, flat_Z // model.n, columns_Z, value_Z, rows):
+    for rebuilt_MD in _nested(model, entries, len(tokens_MD)):
         losses.append(_sum_of_squares(tokens_MD - rebuilt_MD) / spread)
-    reconstruction = torch.stack(losses).mean()
+    levels_L = torch.stack(losses)
+    reconstruction = levels_L.mean()
     auxiliary = _auxiliary(model, pre_MN, (tokens_MD - rebuilt_MD).detach(), dead_N)
     return Loss(
         total=reconstruction + model.config.aux_coefficient * auxiliary,
         reconstruction=reconstruction.detach(),
+        levels_L=levels_L.detach(),
         auxiliary=auxiliary.detach(),
-        columns_Z=columns_Z,
-        smallest=value_Z.detach().min() if len(value_Z) else None,
+        columns_Z=entries.columns_Z,
+        smallest=_smallest(model.config, pre_MN.detach(), entries),
     )
 
 
-def select_largest(pre_MN: Tensor, keep: int) -> Tensor:
-    """Flat positions of the `keep` largest positive values, ascending, int64 [Z <= keep].
-
-    Exact. A full top-k over M*N values is slow on a CPU, so a sample first gives a floor that
-    is almost surely below the answer; the top-k then runs over what lies above it, and over all
-    positive values where the floor was too high after all.
-    """
-    flat = pre_MN.flatten()
-    floor = _sampled_floor(flat, keep)
-    above = torch.nonzero(flat > floor).squeeze(1)
-    if len(above) < keep and floor > 0:
-        above = torch.nonzero(flat > 0).squeeze(1)
-    if len(above) > keep:
-        chosen = torch.topk(flat[above], keep, sorted=False).indices
-        above = above[chosen.sort().values]
-    return above
+def _smallest(config: SAEConfig, pre_MN: Tensor, entries: Entries) -> Tensor | None:
+    """What one threshold for all tokens has to be for k active latents per token on average."""
+    if not len(entries.columns_Z):
+        return None
+    match config.variant:
+        case "matryoshka" | "batch-topk":
+            return entries.values_Z.detach().min()
+        case "topk" | "nested-k":
+            return pre_MN.flatten()[select_largest(pre_MN, config.k * len(pre_MN))].min()
+        case _:
+            assert_never(config.variant)
 
 
-def _sampled_floor(flat: Tensor, keep: int) -> float:
-    """A value that about 1.2 * keep entries (and 4 standard deviations more) exceed, or 0."""
-    sample = flat[::SAMPLE_STRIDE]
-    expected = keep / SAMPLE_STRIDE
-    rank = math.ceil(1.2 * expected + 4 * math.sqrt(expected) + 4)
-    if rank >= len(sample):
-        return 0.0
-    return max(0.0, float(torch.topk(sample, rank).values[-1]))
+def select_entries(config: SAEConfig, pre_MN: Tensor) -> Entries:
+    """What the variant keeps of the pre-activations [M, N], with levels (see the module)."""
+    flat = pre_MN.detach()
+    match config.variant:
+        case "matryoshka" | "batch-topk":
+            flat_Z = select_largest(flat, config.k * len(flat))
+            columns_Z = flat_Z % config.n
+            levels_Z = _column_levels(config, pre_MN.device)[columns_Z]
+        case "topk":
+            flat_Z, _ = largest_per_row(flat, config.k)
+            columns_Z = flat_Z % config.n
+            levels_Z = torch.zeros_like(flat_Z)
+        case "nested-k":
+            flat_Z, ranks_Z = largest_per_row(flat, config.k)
+            columns_Z = flat_Z % config.n
+            tiers = torch.tensor(config.tiers, device=pre_MN.device)
+            levels_Z = torch.bucketize(ranks_Z, tiers, right=True)
+        case _:
+            assert_never(config.variant)
+    values_Z = pre_MN.flatten().gather(0, flat_Z)
+    return Entries(flat_Z // config.n, columns_Z, values_Z, levels_Z)
 
 
-def _nested(
-    model: SparseAutoencoder, rows_Z: Tensor, columns_Z: Tensor, value_Z: Tensor, rows: int
-) -> Iterator[Tensor]:
-    """Reconstructions [M, D] from growing prefixes of the dictionary; entries are row-major."""
+def _column_levels(config: SAEConfig, device: torch.device) -> Tensor:
+    sizes = torch.tensor(config.groups, device=device)
+    return torch.repeat_interleave(torch.arange(len(sizes), device=device), sizes)
+
+
+def _nested(model: SparseAutoencoder, entries: Entries, rows: int) -> Iterator[Tensor]:
+    """Reconstructions [M, D] from the entries of growing levels."""
     rebuilt_MD = model.b_dec.expand(rows, -1)
-    level_Z = model.levels_N[columns_Z]
-    for level in range(len(model.groups)):
-        own = torch.nonzero(level_Z == level).squeeze(1)
+    for level in range(model.config.losses):
+        own = torch.nonzero(entries.levels_Z == level).squeeze(1)
         if len(own):
-            counts = torch.bincount(rows_Z[own], minlength=rows)
+            counts = torch.bincount(entries.rows_Z[own], minlength=rows)
             rebuilt_MD = rebuilt_MD + F.embedding_bag(
-                columns_Z[own],
+                entries.columns_Z[own],
                 model.W_dec,
                 F.pad(counts.cumsum(0)[:-1], (1, 0)),
                 mode="sum",
-                per_sample_weights=value_Z[own],
+                per_sample_weights=entries.values_Z[own],
             )
         yield rebuilt_MD
 

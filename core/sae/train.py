@@ -2,14 +2,16 @@
 
 Training runs on scaled tokens (centred root-mean-square 1 per dimension), so that one learning
 rate fits every encoder; the scale is folded into the weights at the end, so the result works in
-raw token units.
+raw token units. The optimiser step itself is `core.sae.step`; here is what surrounds it: the
+stream, the learning rate, silent latents, the inference threshold, checkpoints and figures.
 
 Legend: M tokens, D dimension, N latents.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,13 +19,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.errors import ConfigError
+from core.sae.checkpoint import (
+    Checkpoints,
+    StreamPlace,
+    TrainState,
+    load_checkpoint,
+    save_checkpoint,
+)
 from core.sae.config import SAEConfig, TrainConfig, default_lr
-from core.sae.metrics import evaluate_sae
+from core.sae.distributed import Replicas
+from core.sae.metrics import Journal, Progress, evaluate_sae
 from core.sae.model import SparseAutoencoder
-from core.sae.objective import Loss, objective
+from core.sae.step import Step, StepReport, make_step
+from core.sae.tie import Tie, check_tie
+from core.streaming import BatchCursor, Place, SeekableStream, TokenStream
 
-TokenStream = Callable[[int], Iterator[Tensor]]
-Progress = Callable[[float, str], None]
+__all__ = ["Progress", "TokenStream", "TrainedSAE", "schedule", "train_sae"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,7 @@ class TrainedSAE:
     """A trained, frozen autoencoder and its figures."""
 
     model: SparseAutoencoder
-    metrics: dict[str, Any]  # of evaluate_sae, plus "held_out", "train_fvu", "steps"
+    metrics: dict[str, Any]  # of evaluate_sae, plus "held_out", "train_loss", "steps"
 
 
 def train_sae(
@@ -41,77 +52,146 @@ def train_sae(
     progress: Progress | None = None,
     *,
     held_out: Tensor | None = None,
+    checkpoints: Checkpoints | None = None,
+    metrics_file: Path | None = None,
+    tie: Tie | None = None,
+    replicas: Replicas | None = None,
 ) -> TrainedSAE:
     """Train on a stream; bit-identical for the same arguments on one machine.
 
     Args:
         stream: gives the tokens of epoch 0, 1, ... as float tensors [M, D], shuffled; called
-            again until `train.steps` is reached. Tensors longer than a batch are split.
+            again until `train.steps` is reached. Tensors longer than a batch are split. See
+            `core.streaming.ShuffledStream` for tokens straight from images.
         config: shape and objective.
-        train: length, rates, seed.
+        train: length, rates, seed, backend, device.
         progress: called now and then with the share done in [0, 1] and a short text; an
             exception that it raises stops the training (so a run can be cancelled).
         held_out: tokens [M, D] for the figures. None: the first batch is used, and
             metrics["held_out"] is False.
+        checkpoints: where to save the training and go on from what is there; the result is
+            bit-identical to that of a run without interruption.
+        metrics_file: figures as the training goes, one JSON object per line, see
+            `core.sae.metrics.Journal`.
+        tie: latents that are to stand for known attributes.
+        replicas: the processes that train together; None: all of torch.distributed's.
 
     Raises:
-        ConfigError: the stream is empty or its tokens are not [M, config.d].
+        ConfigError: the stream is empty or its tokens are not [M, config.d]; the checkpoint is of
+            another training; the tie or the backend does not fit; the loss is not finite.
     """
-    batches = _batches(stream, config.d, train.batch)
-    first_MD = next(batches)
-    scale = _scale_of(first_MD)
-    model = _initial(config, first_MD * scale, train.seed)
-    trainer = _Trainer(model, train)
-    batch_MD, loss = first_MD, None
-    for step in range(train.steps):
-        loss = trainer.step(batch_MD * scale, step)
-        if progress is not None and (step % max(1, train.steps // 100) == 0):
-            unexplained = float(loss.reconstruction)
-            progress(step / train.steps, f"step {step} of {train.steps}, loss {unexplained:.3f}")
-        if step + 1 < train.steps:
-            batch_MD = next(batches)
-    _fold_scale(model, scale)
-    model.eval().requires_grad_(False)
-    metrics = evaluate_sae(model, first_MD if held_out is None else held_out)
-    if progress is not None:
-        progress(1.0, f"trained, {metrics['fvu']:.3f} of the variance unexplained")
-    train_loss = float(loss.reconstruction) if loss is not None else math.nan
-    extra = {"held_out": held_out is not None, "train_loss": train_loss, "steps": train.steps}
-    return TrainedSAE(model, {**metrics, **extra})
+    device = _device(train)
+    replicas = replicas or Replicas(device)
+    if tie is not None:
+        check_tie(tie, config)
+    setup = _setup(config, train, tie, replicas, held_out)
+    saved = None if checkpoints is None else load_checkpoint(checkpoints, setup)
+    place = Place() if saved is None else _restored(stream, saved, replicas.rank)
+    cursor = BatchCursor(stream, config.d, train.batch, place)
+    if saved is None:
+        first_MD = cursor.next()
+        run = _started(replicas.from_first(first_MD), config, train, replicas, tie)
+        pending: Tensor | None = first_MD
+    else:
+        run, pending = _continued(saved, config, train, replicas, tie), None
+    sample_MD = run.first_MD if held_out is None else held_out
+    journal = Journal(train, progress, metrics_file, sample_MD, run.done, quiet=not replicas.first)
+    try:
+        while run.done < train.steps:
+            report = run.advance(cursor.next() if pending is None else pending)
+            pending = None
+            journal.note(run.model, report, run.figures())
+            if checkpoints is not None and _is_due(checkpoints, run.done, train.steps):
+                _save(checkpoints, run, setup, cursor.place, stream, held_out is None)
+    finally:
+        run.step.finish()
+    metrics = run.finish(sample_MD, held_out is not None)
+    journal.done(metrics)
+    return TrainedSAE(run.model, metrics)
 
 
-class _Trainer:
-    """The optimiser and what is tracked between steps."""
+class _Run:
+    """A model in training and all that the next step depends on."""
 
-    def __init__(self, model: SparseAutoencoder, train: TrainConfig) -> None:
+    def __init__(
+        self, model: SparseAutoencoder, train: TrainConfig, replicas: Replicas, tie: Tie | None
+    ) -> None:
         self.model = model
-        self.train = train
+        self.step: Step = make_step(model, train)
+        self.train, self.replicas, self.tie = train, replicas, tie
         self.peak = train.lr if train.lr is not None else default_lr(model.n)
-        self.optimiser = torch.optim.Adam(model.parameters(), lr=self.peak, fused=True)
-        self.silent_N = torch.zeros(model.n, dtype=torch.int64)  # tokens since it last fired
+        self.silent_N = torch.zeros(model.n, dtype=torch.int64, device=model.W_dec.device)
+        self.first_MD = torch.zeros(0, model.d)  # raw; for figures where nothing is held out
+        self.done = 0
+        self.tokens = 0
+        self.scale = 1.0
+        self.last_loss = math.nan
+        self.tie_loss: float | None = None
 
-    def step(self, tokens_MD: Tensor, step: int) -> Loss:
-        """One optimiser step on one batch of scaled tokens."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.peak * schedule(step, self.train)
-        loss = objective(self.model, tokens_MD, self.silent_N >= self.train.dead_tokens)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            _remove_parallel_gradient(self.model.W_dec)
-            self.optimiser.step()
-            self.model.W_dec.copy_(F.normalize(self.model.W_dec, dim=1))
-            self._track(loss, len(tokens_MD), step)
-        return loss
+    def advance(self, tokens_MD: Tensor) -> StepReport:
+        """One optimiser step on one batch of raw tokens."""
+        tokens_MD = tokens_MD.to(self.model.W_dec.device) * self.scale
+        dead_N = self.silent_N >= self.train.dead_tokens
+        lr = self.peak * schedule(self.done, self.train)
+        if self.tie is None and self.replicas.world == 1:
+            report = self.step.advance(tokens_MD, dead_N, lr)
+        else:
+            report = self._advance_by_parts(tokens_MD, dead_N, lr)
+        if not math.isfinite(report.loss):
+            raise ConfigError(
+                f"the loss is not finite after {self.done} steps: the tokens hold such values, or "
+                "the learning rate is too high"
+            )
+        fired_N, seen, smallest = self.replicas.share(
+            report.fired_N, len(tokens_MD), report.smallest
+        )
+        self.silent_N += seen
+        self.silent_N[fired_N] = 0
+        self._follow(smallest)
+        self.done += 1
+        self.tokens += seen
+        self.last_loss = report.reconstruction
+        return report
 
-    def _track(self, loss: Loss, tokens: int, step: int) -> None:
-        self.silent_N += tokens
-        self.silent_N[loss.columns_Z] = 0
-        if loss.smallest is None:
+    def _advance_by_parts(self, tokens_MD: Tensor, dead_N: Tensor, lr: float) -> StepReport:
+        """With the gradients of a tie added, and averaged over the processes."""
+        gradients = self.step.gradients(tokens_MD, dead_N)
+        if self.tie is not None:
+            rows = self.tie.rows_of(self.train.seed, self.done, self.replicas.rank)
+            self.tie_loss = self.tie.add_gradients(self.model, gradients.named, self.scale, rows)
+        self.replicas.mean_(gradients.flat_P)
+        self.step.apply(gradients, lr)
+        return gradients
+
+    def _follow(self, smallest: float | None) -> None:
+        """Running mean of the smallest kept activation; a batch in which nothing fired is left
+        out. In float32 and outside any autocast: it decides what fires at inference."""
+        if smallest is None:
             return
         threshold = self.model.threshold
-        momentum = self.model.config.threshold_momentum if step else 0.0
-        threshold.mul_(momentum).add_(loss.smallest.float(), alpha=1 - momentum)
+        momentum = self.model.config.threshold_momentum if float(threshold) > 0 else 0.0
+        threshold.mul_(momentum).add_(smallest, alpha=1 - momentum)
+
+    def figures(self) -> dict[str, Any]:
+        """Numbers of the training itself, for the journal."""
+        dead_N = self.silent_N >= self.train.dead_tokens
+        out = {
+            "step": self.done,
+            "tokens": self.tokens,
+            "lr": self.peak * schedule(self.done - 1, self.train),
+            "dead_in_training": float(dead_N.float().mean()),
+            "threshold": float(self.model.threshold) / self.scale,
+            "scale": self.scale,
+        }
+        return out if self.tie_loss is None else {**out, "tie_loss": self.tie_loss}
+
+    def finish(self, sample_MD: Tensor, held_out: bool) -> dict[str, Any]:
+        """Freeze the model, in raw units and on the CPU, and give its figures."""
+        self.model.cpu()
+        _fold_scale(self.model, self.scale)
+        self.model.eval().requires_grad_(False)
+        extra = {"held_out": held_out, "train_loss": self.last_loss, "steps": self.train.steps}
+        return {**evaluate_sae(self.model, sample_MD.cpu()), **extra}
 
 
 def schedule(step: int, train: TrainConfig) -> float:
@@ -121,21 +201,90 @@ def schedule(step: int, train: TrainConfig) -> float:
     return min(1.0, rising, falling)
 
 
-def _batches(stream: TokenStream, d: int, size: int) -> Iterator[Tensor]:
-    """Batches of at most `size` tokens, epoch after epoch, without end."""
-    epoch = 0
-    while True:
-        found = False
-        for tokens_MD in stream(epoch):
-            if tokens_MD.ndim != 2 or tokens_MD.shape[1] != d:
-                raise ConfigError(f"expected tokens [M, {d}], got {list(tokens_MD.shape)}")
-            for batch_MD in torch.split(tokens_MD.detach().float(), size):
-                if len(batch_MD):
-                    found = True
-                    yield batch_MD
-        if not found:
-            raise ConfigError("there are no tokens to train on")
-        epoch += 1
+def _started(
+    first_MD: Tensor, config: SAEConfig, train: TrainConfig, replicas: Replicas, tie: Tie | None
+) -> _Run:
+    """A new run; scale and start come from the first process's first batch."""
+    scale = _scale_of(first_MD)
+    model = _initial(config, first_MD * scale, train.seed).to(_device(train))
+    if tie is not None:
+        tie.start(model, train.seed)
+    run = _Run(model, train, replicas, tie)
+    run.scale, run.first_MD = scale, first_MD
+    return run
+
+
+def _continued(
+    saved: TrainState, config: SAEConfig, train: TrainConfig, replicas: Replicas, tie: Tie | None
+) -> _Run:
+    """A run as it was when it was saved."""
+    model = SparseAutoencoder(config)
+    model.load_state_dict(_named(saved.tensors, "model."))
+    run = _Run(model.to(_device(train)), train, replicas, tie)
+    run.step.load_state_dict(_named(saved.tensors, "step."))
+    run.silent_N.copy_(saved.tensors["silent_N"])
+    run.first_MD = saved.tensors.get("first_MD", run.first_MD)
+    run.done, run.tokens, run.scale = saved.done, saved.tokens, saved.scale
+    run.last_loss = float(saved.tensors["last_loss"])
+    return run
+
+
+def _save(
+    where: Checkpoints, run: _Run, setup: Mapping[str, Any], place: Place, stream: TokenStream,
+    with_first: bool,
+) -> None:  # fmt: skip
+    """Save a run; all processes give their place in the stream, the first one writes."""
+    state = stream.state() if isinstance(stream, SeekableStream) else None
+    places = run.replicas.gather_json([place.epoch, place.tensors, place.rows, state])
+    if run.replicas.first:
+        tensors = {
+            **{f"model.{name}": value for name, value in run.model.state_dict().items()},
+            **{f"step.{name}": value for name, value in run.step.state_dict().items()},
+            "silent_N": run.silent_N,
+            "last_loss": torch.tensor(run.last_loss, dtype=torch.float64),
+            **({"first_MD": run.first_MD} if with_first else {}),
+        }
+        spots = tuple(StreamPlace(Place(*p[:3]), p[3]) for p in places)
+        state_now = TrainState(run.done, run.tokens, run.scale, setup, tensors, spots)
+        save_checkpoint(where, state_now)
+    run.replicas.barrier()
+
+
+def _restored(stream: TokenStream, saved: TrainState, rank: int) -> Place:
+    """Where this process stood in its stream; the stream takes up its state."""
+    spot = saved.places[rank]
+    if isinstance(stream, SeekableStream) and spot.state is not None:
+        stream.restore(spot.state)
+    return spot.place
+
+
+def _setup(
+    config: SAEConfig, train: TrainConfig, tie: Tie | None, replicas: Replicas,
+    held_out: Tensor | None,
+) -> dict[str, Any]:  # fmt: skip
+    """What a checkpoint must share with the run that goes on from it."""
+    kind = replace(train, device=_device(train).type)  # "cuda:1" goes on from "cuda:0"
+    return {
+        "sae": config.to_json(),
+        "train": kind.to_json(),
+        "tie": None if tie is None else tie.describe(),
+        "processes": replicas.world,
+        "held_out": held_out is not None,
+    }
+
+
+def _is_due(where: Checkpoints, done: int, steps: int) -> bool:
+    return done % where.every == 0 or done == steps
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _device(train: TrainConfig) -> torch.device:
+    if train.device != "auto":
+        return torch.device(train.device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _scale_of(tokens_MD: Tensor) -> float:
@@ -155,13 +304,6 @@ def _initial(config: SAEConfig, tokens_MD: Tensor, seed: int) -> SparseAutoencod
         model.W_enc.copy_(model.W_dec.T)  # a copy: tied storage would tie the training as well
         model.b_dec.copy_(tokens_MD.mean(0))
     return model
-
-
-def _remove_parallel_gradient(weight_ND: torch.nn.Parameter) -> None:
-    """Take from each row's gradient what only changes its length, which is fixed at 1."""
-    grad = weight_ND.grad
-    if grad is not None:
-        grad.sub_((grad * weight_ND).sum(1, keepdim=True) * weight_ND)
 
 
 def _fold_scale(model: SparseAutoencoder, scale: float) -> None:

@@ -1,6 +1,6 @@
 """Words for what a picture shows: the text alternative of the canvas."""
 
-from dashboard.viewmodels import CaseView, CueView, RegionView
+from dashboard.viewmodels import CaseView, ClassSetView, CueView, RegionView
 
 
 def place(regions: tuple[RegionView, ...]) -> str:
@@ -26,6 +26,20 @@ def picture(case: CaseView) -> str:
         f"Image {case.image_name}, {case.width} by {case.height} pixels. "
         f"Prediction {case.prediction}, {100 * case.confidence:.0f} % sure{label}. Cues: {cues}."
     )
+
+
+def held(found: ClassSetView | None, classes: int) -> str:
+    """The classes that cannot be ruled out, as a short line; "" where nothing is known.
+
+    >>> held(ClassSetView(("naevus",), 0.9, True, ""), 3)
+    'set at 90 %: naevus alone'
+    """
+    if found is None:
+        return ""
+    if not found.informed or len(found.classes) == classes:
+        return f"set at {100 * found.coverage:.4g} %: any class"
+    alone = " alone" if len(found.classes) == 1 else ""
+    return f"set at {100 * found.coverage:.4g} %: {', '.join(found.classes)}{alone}"
 
 
 def _cue(cue: CueView) -> str:

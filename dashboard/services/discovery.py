@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import ConfigError
+from dashboard.services.carrying import NamesKept
+from dashboard.services.discover_settings import discover_config
 from dashboard.services.engines import Engines
 from dashboard.services.labels import Problem
 from dashboard.services.progress import Progress, part, silent
@@ -36,6 +38,9 @@ class Discovered:
     cases: int
     metrics: dict[str, Any] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    names: NamesKept = field(
+        default_factory=NamesKept
+    )  # what became of the names that people gave before
 
 
 class DiscoveryService:
@@ -61,6 +66,7 @@ class DiscoveryService:
         vocabulary: Path | None = None,
         seed: int = 0,
         config: DiscoverConfig | None = None,
+        options: Mapping[str, Any] | None = None,
         run_id: str | None = None,
         progress: Progress = silent,
     ) -> Discovered:
@@ -72,6 +78,8 @@ class DiscoveryService:
             vocabulary: words for the concepts; kept with the project. None takes the project's,
                 or the default words and the class names where it has none.
             config: None takes sizes that suit the number of tokens.
+            options: the same as plain names and values, see `discover_settings`; not with
+                `config`.
 
         Raises ConfigError where there are too few images or labels, TableError for a bad
         vocabulary, EncoderError for an unusable encoder, NotFound for an unknown project.
@@ -84,6 +92,8 @@ class DiscoveryService:
 
         words = self._vocabulary(record, vocabulary)
         model = self._engines.encoder(resolved(encoder))
+        if options and config is None:  # before any image is encoded: a slip is told at once
+            config = discover_config(options, model.info.dim)
         tokens, usable, problems = self._encode(record, images, model, part(progress, 0, 0.4))
         present = {image.label for image in usable}
         classes = [name for name in record.classes if name in present]
@@ -100,10 +110,13 @@ class DiscoveryService:
         self._keep_splits(usable, found.splits)
         folder = found.save(self._settings.versions_folder(record.id), model.info)
         self._keep_pooled(record.id, folder, [image.sha256 for image in usable], found.pooled_IN)
-        version = self._publisher.publish(
+        published = self._publisher.register(
             record.id, folder, run_id=run_id, progress=part(progress, 0.95, 1.0)
         )
-        return Discovered(version.hash, version.state, len(usable), version.metrics, problems)
+        version = published.version
+        return Discovered(
+            version.hash, version.state, len(usable), version.metrics, problems, published.names
+        )
 
     def register_bundle(
         self, project_id: str, folder: Path, *, progress: Progress = silent
@@ -113,10 +126,13 @@ class DiscoveryService:
         Raises BundleError for a damaged bundle or one whose classes are not the project's.
         """
         target = self._adopt(project_id, folder)
-        version = self._publisher.publish(project_id, target, progress=progress)
+        published = self._publisher.register(project_id, target, progress=progress)
+        version = published.version
         with self._uow(read_only=True) as uow:
             cases = uow.cases.counts(version.id).total
-        return Discovered(version.hash, version.state, cases, version.metrics)
+        return Discovered(
+            version.hash, version.state, cases, version.metrics, names=published.names
+        )
 
     def _adopt(self, project_id: str, folder: Path) -> Path:
         """The bundle's verified copy among the project's versions, whole or not at all."""
@@ -197,9 +213,15 @@ class DiscoveryService:
 
 
 def resolved(spec: str) -> str:
-    """An encoder's spec with a local folder made absolute, so that any process finds it."""
-    folder = Path(spec.removeprefix("local-dir:")).expanduser()
-    return str(folder.resolve()) if spec != "demo" and folder.is_dir() else spec
+    """An encoder's spec with a local folder made absolute, so that any process finds it.
+
+    Options behind "?" are kept as they are; the encoder checks them.
+    """
+    from core.encoders.spec import split_spec
+
+    base, options = split_spec(spec)
+    folder = Path(base.removeprefix("local-dir:")).expanduser()
+    return str(folder.resolve()) + options if base != "demo" and folder.is_dir() else spec
 
 
 def items_of(images: Sequence[ImageRecord], classes: Sequence[str]) -> tuple[DiscoverItem, ...]:

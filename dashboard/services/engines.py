@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.artifacts import ModelBundle
-    from core.encoder import Encoder
+    from core.encoder import Encoder, OpenClipEncoder
     from core.tokens import TokenStore
 
 CHUNK = 32  # images encoded, or pooled, at a time
@@ -43,12 +43,12 @@ class Engines:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.RLock()
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders: dict[str, OpenClipEncoder] = {}
         self._bundles: dict[str, ModelBundle] = {}
         self._stores: dict[Path, TokenStore] = {}
         self._pooled: dict[Path, PooledStore] = {}
 
-    def encoder(self, spec: str, expected_hash: str | None = None) -> Encoder:
+    def encoder(self, spec: str, expected_hash: str | None = None) -> OpenClipEncoder:
         """The encoder of that spec; EncoderError where it is not the one that is expected."""
         from core.encoder import load_encoder
 
@@ -125,8 +125,9 @@ class Engines:
     ) -> Any:
         """Pooled codes of images: scipy CSR float32 [I, N], rows in the order of `shas`.
 
-        Max over the patches of the inference activations. Kept on disk per dictionary, so that a
-        reweighted version, which has the same dictionary, costs nothing.
+        The inference activations, pooled over the patches as the version's head wants it. Kept on
+        disk per dictionary and way, so that a reweighted version, which has the same ones, costs
+        nothing.
 
         Raises KeyError for an image without tokens.
         """
@@ -141,7 +142,9 @@ class Engines:
     def pooled_store(self, project_id: str, bundle: ModelBundle) -> PooledStore:
         """The store behind `pooled`."""
         manifest = bundle.manifest
-        folder = self._settings.pooled_folder(project_id, manifest.dictionary_hash)
+        folder = self._settings.pooled_folder(
+            project_id, manifest.dictionary_hash, bundle.head.pooling
+        )
         with self._lock:
             if folder not in self._pooled:
                 self._pooled[folder] = PooledStore(folder, bundle.sae.n)
@@ -192,12 +195,14 @@ def _pool(bundle: ModelBundle, tokens: TokenStore, shas: Sequence[str]) -> Any:
     import torch
     from scipy import sparse
 
+    from core.heads import pool
+
     rows = []
     with torch.no_grad():
         for start in range(0, len(shas), CHUNK):
             tokens_IPD = tokens.rows(shas[start : start + CHUNK])
             images, patches, _ = tokens_IPD.shape
             acts_MN = bundle.sae.encode_dense(tokens_IPD.flatten(0, 1))
-            pooled_IN = acts_MN.view(images, patches, -1).amax(1)
+            pooled_IN = pool(acts_MN.view(images, patches, -1), bundle.head.pooling)
             rows.append(sparse.csr_matrix(pooled_IN.numpy().astype(np.float32)))
     return sparse.vstack(rows, format="csr")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from core.errors import InsightError
-from core.types import Cue, Explanation, FloatArray, HierarchyNode
+from core.types import ClassSet, Counterfactual, Cue, Explanation, FloatArray, HierarchyNode
 from dashboard.services.engines import Engines, read_verified
 from db.records import CaseRecord, ConceptRecord, ImageRecord, NewCue, RegionRecord, VersionRecord
 from db.unit_of_work import UnitOfWorkFactory
@@ -46,8 +47,12 @@ class ExplainService:
                 uow.cues.add_many(case_id, new_cues(explanation.cues, concepts))
             uow.commit()
 
-    def explain_image(self, path: Path, project: str) -> Explanation:
+    def explain_image(self, path: Path, project: str, *, regions: bool = False) -> Explanation:
         """Explain what the project's active version says of an image file; nothing is stored.
+
+        Args:
+            regions: also fill each cue's region in the picture and encode it anew, to see whether
+                the marked place carries the effect (about 40 encodings, core.region_effects).
 
         Raises ImageError for a bad file, InsightError where the project has no version yet.
         """
@@ -62,7 +67,14 @@ class ExplainService:
         loaded = load_image(path)
         encoder = self._engines.encoder(version.encoder_spec, version.encoder_hash)
         tokens_PD = encoder.encode_images([loaded.rgb]).tokens_BPD[0]
-        return self._run(version, tokens_PD, loaded.sha256, given)
+        told = self._run(version, tokens_PD, loaded.sha256, given)
+        if not regions:
+            return told
+        from core.region_effects import region_effects, with_regions
+
+        bundle = self._engines.bundle(version.folder)
+        found = region_effects(encoder, bundle, loaded.rgb, told.cues, told.class_index)
+        return with_regions(told, found)
 
     def _explain(
         self,
@@ -106,7 +118,21 @@ def as_stored(explanation: Explanation) -> dict[str, Any]:
         "other": float(other),
         "explained": explanation.probabilities[explanation.class_index][0],
         "tree": _tree(explanation.hierarchy),
+        "class_set": _class_set(explanation.class_set),
+        "counterfactual": _counterfactual(explanation.counterfactual),
+        "rank_agreement": explanation.rank_agreement,
+        "doubts": {str(cue.concept): list(cue.doubts) for cue in explanation.cues if cue.doubts},
     }
+
+
+def _class_set(found: ClassSet | None) -> dict[str, Any] | None:
+    return None if found is None else {**asdict(found), "classes": list(found.classes)}
+
+
+def _counterfactual(found: Counterfactual | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {**asdict(found), "changes": [asdict(change) for change in found.changes]}
 
 
 def new_cues(cues: Sequence[Cue], concepts: Mapping[int, ConceptRecord]) -> tuple[NewCue, ...]:

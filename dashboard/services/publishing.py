@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from core.errors import BundleError
+from dashboard.services.carrying import NamesKept, carry, match_former, named_before
 from dashboard.services.engines import Engines
 from dashboard.services.progress import Progress, part, silent
 from db.records import (
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 DEVELOPMENT = frozenset({"train", "val", None})
 """Splits whose verdicts may teach a model; the others are held out."""
 FREQUENCY = "frequency_N"  # name under which a bundle may carry its concepts' frequencies
+
+
+@dataclass(frozen=True)
+class Published:
+    """A registered version and the names that came with it."""
+
+    version: VersionRecord
+    names: NamesKept
 
 
 class Publisher:
@@ -54,11 +64,29 @@ class Publisher:
             progress: [0, 1]; encoding takes most of it where tokens are missing.
 
         Concepts and relations are added once per dictionary, so that names and verdicts carry
-        over to reweighted versions. A second call adds cases for new images only. Images that
-        cannot be read get no case.
+        over to reweighted versions; names that people gave on earlier dictionaries are carried to
+        the matching concepts (dashboard.services.carrying). A second call adds cases for new
+        images only. Images that cannot be read get no case.
 
         Raises BundleError for a damaged bundle, EncoderError where its encoder is another one.
         """
+        published = self.register(
+            project_id, folder, state=state, run_id=run_id, snapshot_id=snapshot_id,
+            progress=progress,
+        )  # fmt: skip
+        return published.version
+
+    def register(
+        self,
+        project_id: str,
+        folder: Path,
+        *,
+        state: Literal["active", "candidate"] | None = None,
+        run_id: str | None = None,
+        snapshot_id: str | None = None,
+        progress: Progress = silent,
+    ) -> Published:
+        """As `publish`, and says what became of the names that people gave."""
         bundle = self._engines.bundle(folder)
         with self._uow(read_only=True) as uow:
             project = uow.projects.get(project_id)
@@ -74,6 +102,8 @@ class Publisher:
         rows = [row_of[image.sha256] for image in new]
         cases = predict(bundle, new, pooled_IN[rows], first=len(have))
         frequency_N = _frequency(bundle, pooled_IN)
+        with self._uow(read_only=True) as uow:
+            former = match_former(uow, self._engines, project_id, bundle, frequency_N > 0)
         progress(0.98, "writing cases")
         new_version = _new_version(bundle, folder, run_id, snapshot_id)
         with self._uow() as uow:
@@ -81,13 +111,36 @@ class Publisher:
             dictionary = bundle.manifest.dictionary_hash
             uow.concepts.add_many(project_id, dictionary, _new_concepts(bundle, frequency_N))
             uow.relations.add_many(project_id, dictionary, _relations(bundle))
+            names = carry(uow, version, former)
             uow.cases.add_many(version.id, cases)
             version = _set_state(uow, version, state, is_new=known is None)
             if known is None or cases:
                 _audit(uow, version, run_id, len(cases))
             uow.commit()
         progress(1.0, "published")
-        return version
+        return Published(version, names)
+
+    def carry_names(self, version_id: str) -> NamesKept:
+        """Bring the names that people gave on earlier dictionaries to a registered version.
+
+        Registering did it already; names given since, on the version that was active meanwhile,
+        come now. Raises NotFound, or BundleError where the version itself cannot be read.
+        """
+        with self._uow(read_only=True) as uow:
+            version = uow.versions.get(version_id)
+            where = version.project_id, version.dictionary_hash
+            if not named_before(uow, *where):
+                return NamesKept()
+            concepts = uow.concepts.by_number(*where)
+            bundle = self._engines.bundle(version.folder)
+            alive_N = np.array(
+                [k in concepts and concepts[k].frequency > 0 for k in range(bundle.sae.n)]
+            )
+            former = match_former(uow, self._engines, version.project_id, bundle, alive_N)
+        with self._uow() as uow:
+            kept = carry(uow, version, former)
+            uow.commit()
+        return kept
 
     def _pooled(
         self,

@@ -110,6 +110,7 @@ class ReweightSteps:
             seed=context.run.seed,
             names=data.names,
             progress=context.watch(),
+            pooling=data.bundle.head.pooling,
         )
         scratch = self._scratch(context)
         scratch.write_head(result.head)

@@ -68,15 +68,26 @@ class RunData:
 
 def load(uow_factory: UnitOfWorkFactory, engines: Engines, run: RunRecord) -> RunData:
     """The data of a run's base version. Raises InsightError where nothing can be trained on."""
+    with uow_factory(read_only=True) as uow:
+        version = uow.versions.get(run.base_version_id or "")
+    return load_version(uow_factory, engines, version)
+
+
+def load_version(
+    uow_factory: UnitOfWorkFactory, engines: Engines, version: VersionRecord
+) -> RunData:
+    """The labelled images of a version's project, with tokens and splits.
+
+    Raises InsightError where no image has both a label and tokens.
+    """
     from core.splits import resolve_splits
 
     with uow_factory(read_only=True) as uow:
-        version = uow.versions.get(run.base_version_id or "")
-        images = uow.images.list(run.project_id)
-        names = uow.concepts.names(run.project_id, version.dictionary_hash)
+        images = uow.images.list(version.project_id)
+        names = uow.concepts.names(version.project_id, version.dictionary_hash)
         seed = _discover_seed(uow, version)
     bundle = engines.bundle(version.folder)
-    tokens = engines.tokens(run.project_id, version.encoder_hash)
+    tokens = engines.tokens(version.project_id, version.encoder_hash)
     tokens.refresh()
     index = {name: i for i, name in enumerate(bundle.head.classes)}
     usable = [image for image in images if image.sha256 in tokens]

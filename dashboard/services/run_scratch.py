@@ -32,33 +32,27 @@ class Scratch:
         return json.loads(self._read(name))
 
     def write_head(self, head: LinearHead) -> None:
-        """Keeps a head: weights as safetensors, the rest as metadata."""
+        """Keeps a head: all that a model version keeps of it, in one file."""
         from safetensors.numpy import save
 
-        meta = {"classes": json.dumps(head.classes), "temperature": repr(head.temperature)}
+        from core.bundle_parts import head_parts
+
+        settings, arrays = head_parts(head)
         # safetensors writes the buffer as it lies in memory: a transposed array would come back
         # scrambled, and scikit-learn does return its coefficients column by column.
-        arrays = {
-            "weight": np.ascontiguousarray(head.weight_CN),
-            "bias": np.ascontiguousarray(head.bias_C),
-        }
-        self._write(HEAD, save(arrays, metadata=meta))
+        contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+        self._write(HEAD, save(contiguous, metadata={"head": json.dumps(settings)}))
 
     def read_head(self) -> LinearHead:
-        """The kept head."""
+        """The kept head. Raises BundleError for a damaged file."""
         from safetensors import safe_open
 
-        from core.heads import LinearHead
+        from core.bundle_parts import read_head
 
-        self._read(HEAD)
+        blob = self._read(HEAD)
         with safe_open(str(self._folder / HEAD), framework="numpy") as opened:
-            meta = opened.metadata()
-            return LinearHead(
-                opened.get_tensor("weight"),
-                opened.get_tensor("bias"),
-                tuple(json.loads(meta["classes"])),
-                float(meta["temperature"]),
-            )
+            settings = opened.metadata()["head"]
+        return read_head(settings.encode("utf-8"), blob)
 
     def _write(self, name: str, content: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

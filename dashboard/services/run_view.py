@@ -48,6 +48,11 @@ METRICS: tuple[MetricSpec, ...] = (
         "ece", "Calibration error", "share", False,
         "mean gap between stated confidence and accuracy (ECE, 15 bins)",
     ),
+    MetricSpec(
+        "coverage", "Answer sets that hold the truth", "share", True,
+        "share of cases whose conformal set of classes holds their label; 90 % is promised on "
+        "cases like the validation cases",
+    ),
 )  # fmt: skip
 
 

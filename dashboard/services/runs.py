@@ -31,10 +31,13 @@ class RunService:
         *,
         queue: RunQueue | None = None,
         now: Callable[[], datetime] = utc_now,
+        activated: Callable[[str], object] = lambda version_id: None,
     ) -> None:
+        """`activated` is told the id of a version that a reviewer made the active one."""
         self._uow = uow
         self._queue: RunQueue = queue or DbosQueue(settings.worker_url)
         self._now = now
+        self._activated = activated
 
     def list(self, project_id: str, *, kind: RunKind | None = None) -> tuple[RunView, ...]:
         """The runs of a project, newest first."""
@@ -159,6 +162,8 @@ class RunService:
                     entity="version", detail={"hash": version.hash, "run": run.id},
                 )  # fmt: skip
             uow.commit()
+        if state == "active":
+            self._activated(version.id)
         return self.get(run_id)
 
     def _start(self, project_id: str, new: NewRun) -> RunView:

@@ -81,6 +81,22 @@ class ConceptNames(Repository):
         rows = self._session.execute(query.order_by(ConceptName.revision))
         return tuple(_name_record(row) for row in rows)
 
+    def name_events(
+        self, project_id: str, dictionary_hash: str
+    ) -> dict[int, tuple[NameRecord, ...]]:
+        """Number -> every name event, oldest first; without the concepts that have none."""
+        query = (
+            _events()
+            .add_columns(Concept.number)
+            .join(Concept, Concept.id == ConceptName.concept_id)
+            .where(Concept.project_id == project_id, Concept.dictionary_hash == dictionary_hash)
+            .order_by(Concept.number, ConceptName.revision)
+        )
+        found: dict[int, list[NameRecord]] = {}
+        for row in self._session.execute(query):
+            found.setdefault(row.number, []).append(_name_record(row))
+        return {number: tuple(events) for number, events in found.items()}
+
     def renames(self, project_id: str) -> tuple[RenameRecord, ...]:
         """What people renamed in a project, newest first, with the name before."""
         former = aliased(ConceptName)

@@ -1,6 +1,6 @@
 // The cue list: an ARIA grid, because every row holds buttons (a listbox option may not).
 
-import { el, signed, setAll } from "./dom.js"
+import { called, el, inFull, signed, setAll } from "./dom.js"
 import { badge, look } from "./palette.js"
 
 export const VERDICTS = [
@@ -50,10 +50,10 @@ export class CueList {
     const eye = el("input", { type: "checkbox", tabindex: "-1", "aria-label": `Show cue ${cue.letter} on the picture (key V)`,
       on: { change: () => { actions.toggle(cue.id); eye.blur() } } })
     const status = el("span", { class: "status" })
-    const name = el("span", { class: "name", text: cue.name, title: cue.name })
+    const name = called("name", cue)
     const buttons = VERDICTS.map((verdict) => el("button", {
       type: "button", tabindex: "-1", class: `verdict ${verdict.value}`, text: verdict.mark,
-      title: `${verdict.label} (key ${verdict.key})`, "aria-label": `${verdict.label}: cue ${cue.letter}, ${cue.name}`,
+      title: `${verdict.label} (key ${verdict.key})`, "aria-label": `${verdict.label}: cue ${cue.letter}, ${inFull(cue)}`,
       on: { click: () => actions.verdict(cue.id, verdict.value) },
     }))
     const cell = (at, ...content) => el("span", { role: "gridcell", class: `c${at}` }, ...content)

@@ -8,6 +8,17 @@ export function el(tag, attrs = {}, ...children) {
   return node
 }
 
+// The name and, in grey, what tells it apart from others of that name; no part of the name.
+export function called(cls, { name, qualifier }) {
+  const more = qualifier ? el("span", { class: "qualifier", text: ` \u00b7 ${qualifier}` }) : null
+  return el("span", { class: cls, title: inFull({ name, qualifier }) }, name, more)
+}
+
+// The same as plain text.
+export function inFull({ name, qualifier }) {
+  return qualifier ? `${name}, ${qualifier}` : name
+}
+
 export function setAll(node, attrs) {
   for (const [name, value] of Object.entries(attrs)) {
     if (name === "text") node.textContent = value

@@ -46,6 +46,7 @@ function said(model) {
     model.label ? truth(model) : "",
     el("span", { class: "others", text: others.length ? `then ${others.slice(0, 2).join(", ")}` : "",
       title: `Calibrated confidence of the other classes: ${others.join(", ")}` }),
+    model.set_text ? el("span", { class: "others", text: model.set_text, title: model.set_note }) : "",
   ]
 }
 

@@ -1,6 +1,6 @@
 // Beside the cues: the selected cue's scope, reason and comment; and the word on the whole case.
 
-import { el } from "./dom.js"
+import { el, inFull } from "./dom.js"
 
 const SCOPES = [
   ["here", "In this case", "The verdict holds for this image only"],
@@ -41,7 +41,7 @@ export class CuePanel {
 
   sync(cue, detail) {
     this.root.classList.toggle("off", !cue)
-    this.name.textContent = cue ? `${cue.letter} \u00b7 ${cue.name}` : "No cue selected"
+    this.name.textContent = cue ? `${cue.letter} \u00b7 ${inFull(cue)}` : "No cue selected"
     this.name.title = cue?.where ?? ""
     this.link.hidden = !cue
     if (cue) this.link.href = `concepts?concept=${encodeURIComponent(cue.concept_id)}`

@@ -1,7 +1,7 @@
 // The picture: one canvas with the image, one blended overlay and the outlines. Looking (zoom,
 // pan, hover, opacity, threshold, modes) happens here and never asks the server.
 
-import { el } from "./dom.js"
+import { el, inFull } from "./dom.js"
 import { look } from "./palette.js"
 import { FINE, blend, contours, peak, sample, spotlight, upsample } from "./maps.js"
 
@@ -226,7 +226,7 @@ export class Stage {
       mark.style.background = layer.hex
       mark.style.color = layer.ink
       const words = `${(value * layer.cue.activation).toFixed(2)}, ${Math.round(100 * value)}\u202f% of its peak`
-      return el("div", { class: "tip-line" }, mark, el("b", { text: layer.cue.name }), el("span", { text: words }))
+      return el("div", { class: "tip-line" }, mark, el("b", { text: inFull(layer.cue) }), el("span", { text: words }))
     })
     this.tip.replaceChildren(el("div", { class: "tip-head", text: "Activation here (encoder units)" }), ...lines)
     const right = px > this.root.clientWidth / 2

@@ -1,7 +1,7 @@
 // The concept hierarchy of this case, as an ARIA tree. An is-a edge is a full line with a
 // hollow triangle, a part-of edge a dashed line with a diamond, as in a class diagram.
 
-import { el, signed } from "./dom.js"
+import { called, el, inFull, signed } from "./dom.js"
 
 const SMALL = 0.04 // share of the largest total under which a concept without a cue is folded away
 
@@ -88,10 +88,10 @@ export class Tree {
     const item = treeitem(depth, "node",
       node.kind ? el("span", { class: `edge ${node.kind}` }) : null,
       letter ? el("span", { class: "tag", text: letter }) : null,
-      el("span", { class: "node-name", text: node.name }), sr(kind),
+      called("node-name", node), sr(kind),
       el("span", { class: "figure", text: signed(node.total), title: "Contribution of this concept and all under it, logit units" }),
       sr("logit"))
-    item.title = `${node.name}: ${kind}`
+    item.title = `${inFull(node)}: ${kind}`
     const entry = { item, node }
     this.nodes.push(entry)
     item.addEventListener("click", () => this.choose(entry))

@@ -26,7 +26,8 @@ from tests.builders import discovered, image_folder, save_picture, settings, wri
 
 COMMANDS = (
     ["demo"], ["up"], ["ingest"], ["discover"], ["explain"], ["verdicts", "import"],
-    ["verdicts", "export"], ["run", "reweight"], ["report"], ["doctor"],
+    ["verdicts", "export"], ["run", "reweight"], ["report"], ["doctor"], ["rules"], ["heads"],
+    ["segment"], ["compare"],
 )  # fmt: skip
 
 

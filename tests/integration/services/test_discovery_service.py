@@ -105,6 +105,43 @@ def test_the_figures_of_a_case_and_of_its_file_are_the_same(made: tuple[Path, Se
     assert told.provenance.image_sha256 == case.image.sha256
 
 
+def test_regions_are_tested_in_the_picture_when_asked(made: tuple[Path, Services]) -> None:
+    folder, services = made
+    path = folder / "data" / "images" / "red-000.png"
+    plain = services.explain.explain_image(path, "tiles")
+    tested = services.explain.explain_image(path, "tiles", regions=True)
+
+    assert plain.cues[0].region_effect is None
+    assert all(cue.region_effect is not None for cue in tested.cues)
+    assert all(len(cue.control_effects) <= 4 for cue in tested.cues)
+    assert [c.causal_effect for c in tested.cues] == [c.causal_effect for c in plain.cues]
+    assert tested.logit == plain.logit
+
+
+def test_a_stored_case_keeps_its_set_and_what_would_flip_it(made: tuple[Path, Services]) -> None:
+    folder, services = made
+    project, version = services.projects.get("tiles"), active(services)
+    with services.uow(read_only=True) as uow:
+        case = uow.cases.list(version.id)[3]
+    services.explain.explain_case(case.id)
+
+    view = services.review.case(project.id, case.id, services.review.sign_in("Ada"))
+    told = services.explain.explain_image(folder / "data" / case.image.relpath, "tiles")
+    assert view.class_set is not None
+    assert told.class_set is not None
+    # A fifth of the train images was held back: too few to rule a class out.
+    assert not view.class_set.informed
+    assert set(view.class_set.classes) == {"red", "blue"}
+    assert view.class_set.note == told.class_set.note
+    assert told.class_set.note in view.narrative
+    assert told.counterfactual is not None
+    assert view.flip is not None
+    assert view.flip.prediction == told.counterfactual.prediction != case.prediction
+    assert [after for _, _, after in view.flip.changes] == [
+        change.after for change in told.counterfactual.changes
+    ]
+
+
 def test_a_case_is_explained_once(made: tuple[Path, Services]) -> None:
     _, services = made
     with services.uow(read_only=True) as uow:
@@ -307,6 +344,8 @@ def test_local_encoder_folders_are_made_absolute(
     assert resolved("enc") == str(tmp_path / "enc")
     assert resolved("demo") == "demo"
     assert resolved("ViT-B-16/laion2b_s34b_b88k") == "ViT-B-16/laion2b_s34b_b88k"
+    assert resolved("enc?size=64&window=32") == str(tmp_path / "enc") + "?size=64&window=32"
+    assert resolved("demo?dense=dinoised") == "demo?dense=dinoised"
 
 
 def test_the_settings_lead_a_child_process_to_the_same_workspace(tmp_path: Path) -> None:

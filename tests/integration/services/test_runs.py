@@ -301,9 +301,15 @@ def test_a_snapshot_does_not_depend_on_the_order_of_rows() -> None:
 
 def test_a_head_comes_back_from_scratch_whatever_its_memory_order(tmp_path: Path) -> None:
     weight = np.asfortranarray(np.arange(12, dtype=np.float32).reshape(3, 4))
-    head = LinearHead(weight, np.ones(3, np.float32), ("a", "b", "c"), 1.25)
+    upper = np.arange(4, dtype=np.float32)
+    head = LinearHead(
+        weight, np.ones(3, np.float32), ("a", "b", "c"), 1.25, pooling="mean", upper_N=upper
+    )
     Scratch(tmp_path).write_head(head)
     back = Scratch(tmp_path).read_head()
+    assert back.pooling == "mean"
+    assert back.upper_N is not None
+    assert (back.upper_N == upper).all()
     assert (back.weight_CN == weight).all()
     assert (back.bias_C == head.bias_C).all()
     assert (back.classes, back.temperature) == (head.classes, 1.25)

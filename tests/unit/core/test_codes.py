@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.codes import Codes, CodeStore, index_dtype, iter_images
+from core.codes import Codes, CodeStore, count_dtype, index_dtype, iter_images
 from core.errors import BundleError
 
 
@@ -112,7 +112,7 @@ def test_rewriting_replaces_and_cleans_up(tmp_path: Path) -> None:
     expected = held.dense()
     store.write(images(2, start=10), 12)
     assert store.keys == ("sha10", "sha11")
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
     assert torch.equal(held.dense(), expected)  # a reader of the old content is not disturbed
 
 
@@ -130,7 +130,7 @@ def test_a_write_that_dies_leaves_the_old_content(tmp_path: Path) -> None:
     assert again.keys == ("sha0", "sha1", "sha2")
     assert torch.equal(again.image(1).dense(), next(c for k, c in images(3) if k == "sha1").dense())
     store.write(images(1), 12)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_codes_of_another_dictionary_are_refused(tmp_path: Path) -> None:
@@ -149,3 +149,65 @@ def test_damage_is_reported(tmp_path: Path) -> None:
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     with pytest.raises(BundleError, match="format 99"):
         len(CodeStore(tmp_path))
+
+
+def write_format_1(folder: Path, items: list[tuple[str, Codes]], n: int) -> None:
+    """A store as the first release wrote it: an int64 pointer per token."""
+    joined = Codes.concat([codes for _, codes in items], n)
+    parts = {"index": joined.index, "value": joined.value, "indptr": joined.indptr}
+    for name, values in parts.items():
+        (folder / f"{name}-old.bin").write_bytes(values.tobytes())
+    first = [0, *np.cumsum([len(codes) for _, codes in items]).tolist()]
+    manifest = {
+        "format": 1,
+        "n": n,
+        "nnz": joined.nnz,
+        "files": {name: f"{name}-old.bin" for name in parts},
+        "keys": [key for key, _ in items],
+        "first_token": first,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_store_of_the_first_release_still_reads(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    write_format_1(tmp_path / "old", list(images(5)), 12)
+    old, new = CodeStore(tmp_path / "old"), CodeStore(tmp_path / "new")
+    new.write(images(5), 12)
+    assert old.first_token.tolist() == new.first_token.tolist()
+    assert torch.equal(old.all().dense(), new.all().dense())
+    for row in range(5):
+        assert torch.equal(old.image(row).dense(), new.image(row).dense())
+    assert old.bytes_on_disk > new.bytes_on_disk
+    old.write(images(2), 12)  # and is rewritten in the present form
+    assert len(list((tmp_path / "old").glob("*.bin"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("n", "dtype"), [(255, np.uint8), (256, np.uint16), (65535, np.uint16), (65536, np.uint32)]
+)
+def test_counts_are_as_small_as_they_can_be(n: int, dtype: type) -> None:
+    assert count_dtype(n) is dtype
+
+
+def test_a_token_in_which_everything_fires(tmp_path: Path) -> None:
+    store = CodeStore(tmp_path)
+    full = Codes.from_dense(torch.ones(2, 255))
+    store.write([("a", full)], 255)
+    assert torch.equal(store.image(0).dense(), torch.ones(2, 255))
+
+
+def test_bytes_on_disk_by_hand(tmp_path: Path) -> None:
+    store = CodeStore(tmp_path)
+    store.write([("a", Codes.from_dense(torch.eye(3, 300)))], 300)
+    entries, counts, places = 3 * (2 + 2), 3 * 2, 2 * 2 * 8
+    manifest = (tmp_path / "manifest.json").stat().st_size
+    assert store.bytes_on_disk == entries + counts + places + manifest
+
+
+def test_rows_outside_are_refused(tmp_path: Path) -> None:
+    store = CodeStore(tmp_path)
+    store.write(images(2), 12)
+    for row in (-1, 2):
+        with pytest.raises(IndexError, match="of 2 images"):
+            store.image(row)

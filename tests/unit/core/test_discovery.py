@@ -1,6 +1,6 @@
 """The chain on a small made-up world whose concepts, names and relations are known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
-from core.artifacts import load_bundle
+from core.artifacts import dictionary_hash, load_bundle
 from core.calibration import cautious_temperature, fit_temperature
 from core.codes import CodeStore
 from core.discovery import (
@@ -33,6 +33,7 @@ from core.naming import NamingConfig
 from core.pacing import paced, part
 from core.relations import RelationConfig
 from core.sae import SAEConfig, TrainConfig
+from core.sae.checkpoint import Checkpoints
 from core.splits import draw_splits, held_back, resolve_splits
 from core.tokens import TokenStore
 from core.types import EncoderInfo
@@ -194,6 +195,8 @@ def test_a_discovery_can_be_published_and_loaded(found: Discovery, tmp_path: Pat
     assert bundle.names == found.names
     assert bundle.relations == found.graph.relations
     assert bundle.head.temperature == found.head.temperature
+    assert bundle.head.conformal == found.head.conformal is not None
+    np.testing.assert_array_equal(bundle.head.upper_N, found.head.upper_N)
     assert bundle.manifest.metrics["splits"]["test"]["n"] == 12
 
 
@@ -219,6 +222,8 @@ def test_without_validation_a_part_of_train_gives_the_temperature(
     assert found.metrics["splits"] == {}
     assert found.metrics["sae"]["held_out"] is False
     assert found.head.temperature != 1.0
+    assert found.head.conformal is not None
+    assert found.head.conformal.stand_in
 
 
 def test_what_cannot_work_is_refused_in_words(store: TokenStore, items: list[DiscoverItem]) -> None:
@@ -309,7 +314,7 @@ def test_the_dictionary_suits_the_data(
     tokens: int, d: int, dimensions: float, n: int, k: int
 ) -> None:
     sae, train = default_sizes(tokens, d, dimensions)
-    assert (sae.n, sae.k) == (n, k)
+    assert (sae.n, sae.k, sae.bias) == (n, k, "mean")
     assert 1_000_000 <= train.steps * train.batch <= 8_010_000
 
 
@@ -339,3 +344,52 @@ def test_progress_is_paced_and_never_falls() -> None:
 def test_wrong_shares_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         DiscoverConfig(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_dictionary_found_before_is_named_and_given_a_head_anew(
+    store: TokenStore, items: list[DiscoverItem], found: Discovery
+) -> None:
+    again = discover(
+        store, items, World(), VOCABULARY, CLASSES, config=CONFIG, seed=1, dictionary=found.sae
+    )
+    assert again.sae is found.sae
+    assert again.names == found.names
+    assert again.graph == found.graph
+    assert (again.pooled_IN != found.pooled_IN).nnz == 0
+    assert again.metrics["sae"]["fvu"] == found.metrics["sae"]["fvu"]
+    assert again.config["train"] == {"dictionary": dictionary_hash(found.sae)}
+
+
+def test_training_can_be_watched_and_goes_on_after_a_kill(
+    store: TokenStore, items: list[DiscoverItem], found: Discovery, tmp_path: Path
+) -> None:
+    def run(progress: Callable[[float, str], None] | None) -> Discovery:
+        return discover(
+            store, items, World(), VOCABULARY, CLASSES, config=CONFIG, seed=1, progress=progress,
+            checkpoints=Checkpoints(tmp_path, every=50), metrics_file=tmp_path / "m.jsonl",
+        )  # fmt: skip
+
+    def stop(share: float, stage: str) -> None:
+        if share > 0.3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(stop)
+    again = run(None)
+    assert dictionary_hash(again.sae) == dictionary_hash(found.sae)
+    assert (tmp_path / "m.jsonl").read_text("utf-8").count("\n") > 1
+
+
+def test_pooling_and_a_sparse_head_are_settings(
+    store: TokenStore, items: list[DiscoverItem], found: Discovery
+) -> None:
+    config = replace(CONFIG, pooling="mean", concepts_per_class=1)
+    sparse_head = discover(
+        store, items, World(), VOCABULARY, CLASSES, config=config, seed=1, dictionary=found.sae
+    )
+    assert sparse_head.head.pooling == "mean"
+    assert (np.count_nonzero(sparse_head.head.weight_CN, axis=1) <= 1).all()
+    assert sparse_head.pooled_IN.max() < found.pooled_IN.max()
+    assert sparse_head.head.conformal is not None
+    with pytest.raises(ConfigError, match="concepts_per_class"):
+        replace(CONFIG, concepts_per_class=0)

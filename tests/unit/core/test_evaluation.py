@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from core.conformal import ConformalRule
 from core.errors import ConfigError
 from core.evaluation import evaluate, spurious_share
 from tests.unit.core.tiny import head_of
@@ -31,6 +32,18 @@ def test_spurious_share_by_hand() -> None:
     assert spurious_share(HEAD, CODES, predicted, [2]) == pytest.approx(2 / (2 + 2 + 2 + 1 + 4))
     assert spurious_share(HEAD, CODES, predicted, [2, 2]) == pytest.approx(2 / 11)
     assert spurious_share(HEAD, CODES, predicted, []) == 0
+
+
+def test_coverage_and_size_of_the_conformal_sets() -> None:
+    # Scores of the label: cases 0..4 lead by 2, -1, 1, -1, 4; e.g. log(1 + e^1) = 1.31 for case 1.
+    ruled = HEAD.with_conformal(ConformalRule(1.0, 0.1, 50))
+    report = evaluate(ruled, CODES, LABELS, min_n=1)
+    # Only a class that leads is in: cases 0, 2, 4 hold their label, one class each.
+    assert (report.coverage, report.set_size) == (pytest.approx(3 / 5), 1.0)
+    wide = evaluate(HEAD.with_conformal(ConformalRule(2.0, 0.1, 50)), CODES, LABELS, min_n=1)
+    # Scores up to 2: a class up to 1.85 behind is in as well, that is in cases 1, 2 and 3.
+    assert (wide.coverage, wide.set_size) == (1.0, pytest.approx(8 / 5))
+    assert evaluate(HEAD, CODES, LABELS).metrics()["coverage"] is None
 
 
 def test_negative_contributions_count_by_size() -> None:

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_array
 
 from core.errors import ConfigError
-from core.heads import LinearHead, _best_c, fit_head
+from core.heads import LinearHead, _best_c, fit_head, pool, read_pooling
 from tests.unit.core.tiny import head_of
 
 FINITE = st.floats(-50, 50, width=32)
@@ -136,3 +137,22 @@ def test_the_cautious_penalty_is_the_strongest_within_one_standard_error() -> No
     assert _best_c(grid, loss_CF, cautious=True) == 0.1
     loss_CF[0] += 0.2
     assert _best_c(grid, loss_CF, cautious=True) == 1.0
+
+
+def test_pooling_by_hand() -> None:
+    acts_PN = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 2.0]])
+    assert pool(acts_PN, "max").tolist() == [3.0, 2.0]
+    assert pool(acts_PN, "mean").tolist() == pytest.approx([4 / 3, 2 / 3])
+    both = torch.stack((acts_PN, 2 * acts_PN))
+    assert torch.equal(pool(both, "max")[1], 2 * pool(acts_PN, "max"))
+
+
+def test_a_head_knows_its_pooling() -> None:
+    codes, labels = separable(2)
+    assert fit_head(codes, labels, "ab", c=1.0).pooling == "max"
+    mean = fit_head(codes, labels, "ab", c=1.0, pooling="mean")
+    assert mean.with_temperature(2.0).pooling == "mean"
+    assert read_pooling("mean") == "mean"
+    with pytest.raises(ConfigError, match="cannot be pooled by 'sum'"):
+        LinearHead(np.zeros((2, 1), np.float32), np.zeros(2, np.float32), ("a", "b"),
+                   pooling="sum")  # type: ignore[arg-type]  # fmt: skip

@@ -17,6 +17,10 @@ def shape(nodes: tuple[HierarchyNode, ...]) -> dict[int, dict]:  # type: ignore[
     return {node.concept: shape(node.children) for node in nodes}
 
 
+def _ends(relation: Relation) -> tuple[int, int]:
+    return relation.child, relation.parent
+
+
 def walk(nodes: tuple[HierarchyNode, ...]) -> list[HierarchyNode]:
     return [found for node in nodes for found in (node, *walk(node.children))]
 
@@ -74,6 +78,10 @@ def test_every_present_concept_stands_once_and_totals_add_up(data: st.DataObject
     for node in nodes:
         for child in node.children:
             assert nx.has_path(above, child.concept, node.concept)
+    drawn = {(child.concept, node.concept) for node in nodes for child in node.children}
+    shown = [e for e in edges if e.child in figures and e.parent in figures]
+    left_out = project_forest(edges, NAMES, set(figures)).dropped
+    assert sorted(left_out, key=edges.index) == [e for e in shown if _ends(e) not in drawn]
     linked = {child.concept for node in nodes for child in node.children}
     for root in {node.concept for node in nodes} - linked:
         reachable = nx.descendants(above, root) if root in above else set()

@@ -1,7 +1,10 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
 
@@ -166,6 +169,120 @@ def test_between_two_kinds_of_one_thing_the_thing_is_named() -> None:
     (found,) = name(unit(axis(0) + axis(1) + axis(5)), words)
     assert found.name == "hairy"
     assert {r.name for r in found.runners_up} == {"red", "green"}
+
+
+def test_a_diagnosis_is_no_name_of_what_is_seen() -> None:
+    words = Vocabulary((Term("red", (), "diagnosis"), Term("green", (), "red"), Term("blue")))
+    for direction in (0, 1):
+        (found,) = name(axis(direction), words)
+        assert found.name is None
+        assert found.runners_up[0].name == WORDS[direction]
+    assert name(axis(2), words)[0].name == "blue"
+    (circular,) = name(axis(0), words, config=replace(PLAIN, circular=True))
+    assert circular.name == "red"
+
+
+def test_climbing_to_the_thing_stops_below_the_parents_parents() -> None:
+    # "blue" is above "hairy", the parent's name; "red" and "green" are kinds of "hairy".
+    kinds = (Term("red", (), "hairy"), Term("green", (), "hairy"))
+    words = Vocabulary((Term("hairy", (), "blue"), Term("blue"), *kinds, Term("dotted")))
+    both = unit(axis(0) + axis(1) + 0.2 * axis(5) + 0.96 * axis(2))
+    plain = replace(PLAIN, gap=False)
+    rows_ND = np.vstack((axis(5), both))
+    parent, child = name(rows_ND, words, relations=[edge(1, 0)], config=plain)
+    assert (parent.name, child.name) == ("hairy", None)
+    assert name(both, words, config=plain)[0].name == "blue"
+
+
+def test_the_gap_can_be_left_in() -> None:
+    mean_D = np.full(7, 0.3)
+    plain = name(axis(0), mean_D=mean_D, config=replace(PLAIN, gap=False))
+    # Without it the score is the cosine of concept and text as they are.
+    assert plain[0].score == pytest.approx(1.0)
+    assert name(axis(0), mean_D=mean_D)[0].score < 1.0
+
+
+def test_a_phrase_is_put_into_the_template_never_formatted() -> None:
+    tower = TextTower()
+    embed_terms(vocabulary("{0.__class__}", "{} red"), tower, ("{}", "a {} here"))
+    assert tower.asked == ["{0.__class__}", "a {0.__class__} here", "{} red", "a {} red here"]
+
+
+def edge(child: int, parent: int) -> Relation:
+    return Relation(child, parent, "is-a", 0.9, 50)
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[Vocabulary, NDArray[np.float64], list[Relation]]:
+    """A forest of up to 6 words, 2 to 5 concepts with any scores, each with parents before it."""
+    size = draw(st.integers(1, len(WORDS)))
+    above = [draw(st.one_of(st.none(), st.integers(0, t - 1))) if t else None for t in range(size)]
+    terms = [
+        Term(word, (), None if up is None else WORDS[up])
+        for word, up in zip(WORDS, above, strict=False)
+    ]
+    count = draw(st.integers(2, 5))
+    cell = st.sampled_from((0.0, 0.2, 0.4, 0.5, 0.52, 0.6, 0.64, 0.8))  # ties and near ties
+    rows = draw(st.lists(st.lists(cell, min_size=7, max_size=7), min_size=count, max_size=count))
+    pairs = draw(st.sets(st.tuples(st.integers(0, count - 1), st.integers(0, count - 1))))
+    edges = [edge(child, parent) for child, parent in sorted(pairs) if parent < child]
+    return Vocabulary(tuple(terms)), np.array(rows) + 1e-6, edges
+
+
+@settings(max_examples=150, deadline=None)
+@given(situations())
+def test_a_name_never_repeats_its_parents_unless_nothing_better_exists(
+    situation: tuple[Vocabulary, NDArray[np.float64], list[Relation]],
+) -> None:
+    words, rows_ND, edges = situation
+    config = replace(PLAIN, gap=False, slack=0.1, min_margin=0.05)
+    given_names = name(rows_ND, words, relations=edges, config=config)
+    scores_NT = unit(rows_ND)[:, : len(words.names)]
+    for number, found in enumerate(given_names):
+        taken = {given_names[e.parent].name for e in edges if e.child == number} - {None}
+        if found.name is None or found.name not in taken:
+            continue
+        scores = dict(zip(words.names, scores_NT[number], strict=True))
+        assert not [word for word in words.names if better(word, scores, taken, words, config)]
+
+
+def better(
+    word: str,
+    scores: dict[str, float],
+    taken: set[str | None],
+    words: Vocabulary,
+    config: NamingConfig,
+) -> bool:
+    """Whether a word that no parent has could be the name: near the best, sure, not upside down."""
+    parent = {term.name: term.parent for term in words.terms}
+    general = {up for t in taken for up in ancestors(t, parent)}
+    if word in taken | general or scores[word] < max(scores.values()) - config.slack:
+        return False
+    kin = {word, *ancestors(word, parent), *(w for w in scores if word in ancestors(w, parent))}
+    rivals = [s for w, s in scores.items() if w not in kin | taken | general]
+    return scores[word] >= config.min_score and (
+        scores[word] - max(rivals, default=0.0) >= config.min_margin + 1e-9
+    )
+
+
+def ancestors(word: str | None, parent: dict[str, str | None]) -> list[str]:
+    found = []
+    while word is not None and (up := parent.get(word)) is not None:
+        found.append(up)
+        word = up
+    return found
+
+
+def test_the_kind_that_stands_out_is_named_rather_than_the_thing() -> None:
+    kinds = (Term("red", (), "hairy"), Term("green", (), "hairy"))
+    words = Vocabulary((Term("hairy"), *kinds, *(Term(w) for w in WORDS[2:5])))
+    plain = replace(PLAIN, gap=False)
+    thing, kind = name(
+        np.vstack((unit(axis(5) + 0.3 * axis(0)), unit(axis(5) + 0.9 * axis(0)))), words,
+        config=plain,
+    )  # fmt: skip
+    assert (thing.name, kind.name) == ("hairy", "red")
+    assert kind.runners_up[0].name == "hairy"
 
 
 def test_mixing_weighs_related_concepts_on_the_strongest_patches() -> None:

@@ -1,10 +1,11 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from core.narrative import band, disagreement, narrate
-from core.types import Cue, Region
+from core.types import ClassSet, ConceptChange, Counterfactual, Cue, Region
 
 UPPER_LEFT = (Region(0, 0, 0.2, 0.2, 0.04),)
 
@@ -14,7 +15,9 @@ def cue(name: str, contribution: float, effect: float, named: bool = True) -> Cu
     return Cue(3, name, named, 0, 1.0, contribution, effect, heat, heat > 0, UPPER_LEFT)
 
 
-def told(confidence: float, *cues: Cue, reconstruction: float = 0.9, logit: float = 4.0) -> str:
+def told(
+    confidence: float, *cues: Cue, reconstruction: float = 0.9, logit: float = 4.0, **more: Any
+) -> str:
     return narrate(
         probabilities=(("melanoma", confidence), ("naevus", 1 - confidence)),
         prediction="melanoma",
@@ -23,6 +26,7 @@ def told(confidence: float, *cues: Cue, reconstruction: float = 0.9, logit: floa
         bias=0.0,
         cues=cues,
         reconstruction=reconstruction,
+        **more,
     )
 
 
@@ -90,3 +94,48 @@ def test_a_model_with_one_class_left_and_tiny_shares_read_well() -> None:
     tiny = replace(cue("ruler", 4, 4), regions=(Region(0, 0, 0.05, 0.05, 0.004),))
     assert "under 1 % of the image" in told(0.999, tiny)
     assert "over 99 % sure" in told(0.999, tiny)
+
+
+def change(name: str, after: float = 0.0) -> ConceptChange:
+    return ConceptChange(3, name, 1.0, after)
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (Counterfactual((change("ruler"),), "naevus", 0.1, "naevus"),
+         "Without ruler the answer would be naevus."),
+        (Counterfactual((change("ruler"), change("ruler")), "naevus", 0.1), "Without ruler the"),
+        (Counterfactual(tuple(change(f"sign {k}") for k in range(6)), "naevus", 0.1),
+         "Without 6 concepts (sign 0, sign 1, sign 2, sign 3 and others) the answer"),
+        (Counterfactual((change("ruler"),), "naevus", 0.1, "melanoma"),
+         "Read again with them taken out, the image is still called melanoma"),
+        (Counterfactual((change("ruler"),), "naevus", 0.1, "mole"), "the image is called mole"),
+        (Counterfactual((change("ruler", 2.5),), "naevus", 0.1),
+         "It would become naevus if ruler fired as strongly as ever seen in training."),
+        (Counterfactual((change("ruler", 2.5), change("hair")), "naevus", 0.1),
+         "fired as strongly as ever seen in training, without hair."),
+    ],
+)  # fmt: skip
+def test_what_would_flip_the_decision(found: Counterfactual, sentence: str) -> None:
+    text = told(0.9, cue("ruler", 4, 4), counterfactual=found)
+    assert sentence in text
+    assert ("Read again" in text) == (found.reread in ("melanoma", "mole"))
+
+
+@pytest.mark.parametrize(
+    ("classes", "informed", "words"),
+    [(("melanoma",), True, "here the set is melanoma alone"),
+     (("melanoma", "naevus"), True, "No class can be ruled out for this image at 90 %"),
+     (("melanoma", "naevus"), False, "a note")],
+)  # fmt: skip
+def test_the_answer_set(classes: tuple[str, ...], informed: bool, words: str) -> None:
+    assert words in told(0.9, class_set=ClassSet(classes, 0.9, informed, "a note"))
+
+
+def test_places_and_ranks_that_do_not_fit_are_warned_of() -> None:
+    silent = replace(cue("ruler", 4, 4), doubts=("region-silent",))
+    assert "the marked place does not carry the effect of ruler" in told(0.9, silent)
+    ranked = told(0.9, cue("ruler", 4, 4), rank_agreement=-0.3)
+    assert "what counts most in the sum matters least when it is removed" in ranked
+    assert "caution" not in told(0.9, cue("ruler", 4, 4), rank_agreement=0.3)

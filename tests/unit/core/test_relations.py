@@ -1,6 +1,7 @@
 """Relations: hand-computed cases, a slow dense reference and properties."""
 
 from collections import Counter
+from dataclasses import replace
 
 import networkx as nx
 import numpy as np
@@ -10,15 +11,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
 
+from core.cooccurrence import cooccurrence
 from core.errors import ConfigError
+from core.reconstruction import removal_costs
 from core.relations import (
     RelationConfig,
     RelationGraph,
-    cooccurrence,
     relations,
 )
 
-LOOSE = RelationConfig(presence=0.0, min_patches=1, min_images=1, min_lift=0.0)
+LOOSE = RelationConfig(tau=0.75, presence=0.0, min_patches=1, min_images=1, min_lift=0.0)
 Dense = NDArray[np.float64]
 
 
@@ -72,7 +74,7 @@ def test_a_glimmer_is_not_presence() -> None:
     # Concept 0 fires everywhere, but strongly on the last two patches only.
     rows = np.array([[0.1, 1], [0.1, 1], [5, 0], [5, 0.0]])
     assert edges(graph(rows)) == {(1, 0)}
-    config = RelationConfig(presence=0.3, min_patches=1, min_images=1, min_lift=0.0)
+    config = RelationConfig(tau=0.75, presence=0.3, min_patches=1, min_images=1, min_lift=0.0)
     assert edges(graph(rows, config)) == set()
 
 
@@ -96,6 +98,25 @@ def test_mutual_concepts_are_synonyms_and_no_edge() -> None:
     found = graph(np.array([[1, 1, 1], [2, 2, 0], [3, 3, 0], [0, 0, 0.0]]))
     assert found.synonyms == ((0, 1),)
     assert edges(found) == {(2, 0), (2, 1)}
+
+
+def test_between_a_majority_and_the_same_the_larger_share_gives_the_direction() -> None:
+    # Both fire on three patches, 1 besides on one (D^_10 = 3/4, D^_01 = 1) ...
+    rows = np.array([[1, 1], [1, 1], [1, 1], [0, 1.0]])
+    config = replace(LOOSE, tau=0.5, same=0.8)
+    found = graph(rows, config)
+    assert edges(found) == {(0, 1)}
+    assert found.synonyms == ()
+    (dropped,) = found.dropped
+    assert (dropped.relation.child, dropped.relation.parent, dropped.reason) == (1, 0, "direction")
+    # ... which is enough to be the same where three quarters count as such.
+    assert graph(rows, replace(config, same=0.7)).synonyms == ((0, 1),)
+
+
+def test_a_tie_makes_the_earlier_concept_the_parent() -> None:
+    # Each fires twice, once beside the other; a Matryoshka dictionary puts the general first.
+    rows = np.array([[3, 3], [1, 0], [0, 1.0]])
+    assert edges(graph(rows, replace(LOOSE, tau=0.5, same=0.8))) == {(1, 0)}
 
 
 def test_what_a_longer_path_implies_is_dropped() -> None:
@@ -168,6 +189,31 @@ def test_the_graph_is_sound(codes_MN: Dense) -> None:
         assert r.support == int((codes_MN[:, r.child] > 0).sum())
     members = Counter(c for group in found.synonyms for c in group)
     assert all(count == 1 for count in members.values())
+
+
+@given(codes(), st.sampled_from([0.0, 0.2, 0.9]))
+@settings(deadline=None, max_examples=40)
+def test_nothing_vanishes(codes_MN: Dense, min_loss: float) -> None:
+    """Every pair over tau is an edge, a dropped edge with one reason, or lies among synonyms."""
+    concepts = codes_MN.shape[1]
+    tokens = [np.float32(codes_MN + 0.1)]  # a rest of .1 everywhere
+    directions = np.eye(concepts, dtype=np.float32)
+    removal = removal_costs(sparse.csr_array(codes_MN), tokens, directions, np.zeros(concepts))
+    config = replace(LOOSE, min_loss=min_loss, min_patches=2)
+    found = relations(sparse.csr_array(codes_MN), directions, 1, config, removal)
+    conditional = dense_conditional(codes_MN)
+    left_out = [(d.relation.child, d.relation.parent) for d in found.dropped]
+    together = {(a, b) for group in found.synonyms for a in group for b in group}
+    assert len(set(left_out)) == len(left_out)
+    assert not edges(found) & set(left_out)
+    for i in range(concepts):
+        for j in range(concepts):
+            if i != j and conditional[i, j] > config.tau + 1e-9:
+                assert (i, j) in edges(found) | set(left_out) | together
+    for r in found.relations:
+        assert r.loss is not None
+        assert min_loss <= r.loss <= 1.5
+    assert nx.is_directed_acyclic_graph(nx.DiGraph(list(edges(found))))
 
 
 @given(codes(), st.permutations(range(6)))

@@ -237,6 +237,8 @@ def test_reweighting_closes_the_gap() -> None:
     assert shares[0] == pytest.approx(shares[2], abs=1e-5)
     assert sum(shares) == pytest.approx(1)
     assert result.head.temperature != 1.0
+    assert result.head.conformal is not None
+    assert (result.head.conformal.cases, result.head.conformal.stand_in) == (60, False)
 
 
 def test_the_same_seed_gives_the_same_head_and_reports_progress(world: TokenWorld) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core.errors import ConfigError
 from core.sae import PAPER_FRACTIONS, SAEConfig, TrainConfig, group_sizes
-from core.sae.config import default_lr
+from core.sae.config import Variant, default_lr
 
 
 def test_paper_sizes() -> None:
@@ -88,3 +88,44 @@ def test_prefixes_and_defaults() -> None:
     assert config.aux_latents == 4
     assert TrainConfig(batch=100).dead_tokens == 800
     assert default_lr(4096) == pytest.approx(2 * default_lr(16384))
+
+
+@pytest.mark.parametrize("variant", ["batch-topk", "topk", "nested-k"])
+def test_only_matryoshka_has_groups(variant: Variant) -> None:
+    config = SAEConfig(d=4, n=32, k=8, variant=variant)
+    assert config.groups == (32,)
+    assert config.losses == (3 if variant == "nested-k" else 1)
+    assert SAEConfig.from_json(config.to_json()) == config
+    with pytest.raises(ConfigError, match="has no groups"):
+        SAEConfig(d=4, n=32, k=8, variant=variant, group_fractions=(0.5, 0.5))
+
+
+def test_tiers_of_nested_k() -> None:
+    assert SAEConfig(d=4, n=32, k=8, variant="nested-k").tiers == (2, 4, 8)
+    assert SAEConfig(d=4, n=32, k=2, variant="nested-k").tiers == (1, 2)
+    own = SAEConfig(d=4, n=32, k=8, variant="nested-k", nested_ks=(1, 3, 8))
+    assert own.tiers == (1, 3, 8)
+    assert SAEConfig.from_json(own.to_json()) == own
+    for wrong in ((3, 1, 8), (1, 4), (0, 8)):
+        with pytest.raises(ConfigError, match="must rise"):
+            SAEConfig(d=4, n=32, k=8, variant="nested-k", nested_ks=wrong)
+    with pytest.raises(ConfigError, match="belong to the variant nested-k"):
+        SAEConfig(d=4, n=32, k=8, nested_ks=(4, 8))
+
+
+def test_settings_of_the_first_release_keep_their_form() -> None:
+    """The identity of a dictionary covers its settings: defaults of later settings stay out."""
+    assert set(SAEConfig(d=4, n=32, k=8).to_json()) == {
+        "d", "n", "k", "group_fractions", "aux_k", "aux_coefficient", "threshold_momentum",
+    }  # fmt: skip
+
+
+def test_what_is_unknown_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'best' is unknown"):
+        SAEConfig(d=4, n=32, k=8, variant="best")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'fast' is unknown"):
+        TrainConfig(backend="fast")  # type: ignore[arg-type]
+    train = TrainConfig(steps=3, backend="torch", device="auto")
+    assert TrainConfig.from_json(train.to_json()) == train
+    with pytest.raises(ConfigError, match="not the settings of a training"):
+        TrainConfig.from_json({"speed": 3})

@@ -122,6 +122,33 @@ def test_no_images_give_no_batches(tmp_path: Path) -> None:
     assert list(TokenStore(tmp_path).shuffled_batches([], 4, 0)) == []
 
 
+def test_bf16_shards(tmp_path: Path) -> None:
+    """bf16 keeps 8 bits of precision at any size; 2 bytes each; may be mixed with fp16 shards."""
+    store = TokenStore(tmp_path, "bf16")
+    large = torch.tensor([[1.0, -3.0e38, 257.0], [0.0, 1e-30, 258.0]])
+    store.write([("a", large)])
+    again = TokenStore(tmp_path)
+    assert again.half("a").dtype == torch.bfloat16
+    assert torch.equal(again.get("a"), large.bfloat16().float())
+    assert again.get("a")[:, 2].tolist() == [256.0, 258.0]  # to nearest, ties to even
+    again.write([("b", torch.ones(2, 3))])
+    assert again.half("b").dtype == torch.float16
+    assert again.rows(["b", "a"])[0].tolist() == torch.ones(2, 3).tolist()
+    with pytest.raises(ValueError, match="range of bf16"):
+        store.write([("c", torch.full((2, 3), torch.inf))])
+
+
+def test_shards_of_another_kind_are_reported(tmp_path: Path) -> None:
+    filled(tmp_path)
+    listing = sorted(tmp_path.glob("*.json"))[0]
+    listing.write_text('{"shas": ["sha0"], "dtype": "bf16"}')
+    with pytest.raises(BundleError, match="another form than recorded"):
+        TokenStore(tmp_path).get("sha0")
+    listing.write_text('{"shas": ["sha0"], "dtype": "int4"}')
+    with pytest.raises(BundleError, match="'int4' are unknown"):
+        TokenStore(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

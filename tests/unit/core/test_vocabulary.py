@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from core.errors import TableError
 from core.phantoms.spec import VOCABULARY, write_vocabulary
 from core.vocabulary import (
     MAX_LENGTH,
+    MAX_LEVELS,
+    MAX_TERMS,
     Term,
     Vocabulary,
     default_vocabulary,
@@ -64,6 +67,18 @@ def test_the_phantom_vocabulary_reads(tmp_path: Path) -> None:
         ("a.txt", "# nothing\n", "no words in it"),
         ("a.txt", "", "no words in it"),
         ("a.docx", "ruler", "a vocabulary is a .txt or a .csv file"),
+        ("a.txt", "ru\x00ler\n", "U+0000"),
+        ("a.txt", "one\rtwo\n", "U+000D"),
+        ("a.txt", "zero\u200bwidth\n", "U+200B"),
+        ("a.txt", "\u3164\n", "U+3164"),
+        ("a.txt", "\u0301\u0302\n", "accents alone"),
+        ("a.txt", "blue veil\nblue\u00a0 veil\n", "line 2: 'blue veil' stands already"),
+        ("a.txt", "na\u00efvus\nnai\u0308vus\n", "line 2: 'naïvus' stands already"),
+        ("a.csv", "name,parent\na,a\n", "line 2: 'a' is its own ancestor"),
+        ("a.csv", "name,parent\na,b\nb,c\nc,b\n", "is its own ancestor"),
+        ("a.csv", "name,synonyms\na," + ";".join(f"s{n}" for n in range(33)), "32 synonyms"),
+        ("a.csv", f'name\n"{"x" * 140_000}"\n', "not a CSV row"),
+        ("a.csv", "name,name\na,b\n", "a column given twice"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, name: str, content: str, reason: str) -> None:
@@ -71,6 +86,50 @@ def test_what_is_wrong_is_named(tmp_path: Path, name: str, content: str, reason:
         load_vocabulary(write(tmp_path, name, content))
     assert caught.value.file == name
     assert reason in caught.value.reason
+
+
+def test_markup_formulas_and_emoji_stay_the_text_they_are(tmp_path: Path) -> None:
+    words = ("<b>ruler</b>", "=1+1", "@cmd", "-x", "{} %s {0}", "burn 🔥", "مقياس", "尺子")
+    found = load_vocabulary(write(tmp_path, "words.txt", "\n".join(words)))
+    assert found.names == words
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_spreadsheets_may_use_another_delimiter(tmp_path: Path, delimiter: str) -> None:
+    text = "\ufeffname,synonyms,parent\nartefact,,image\nruler,scale|ticks,artefact\n"
+    found = load_vocabulary(write(tmp_path, "words.csv", text.replace(",", delimiter)))
+    assert found.terms[1] == Term("ruler", ("scale", "ticks"), "artefact")
+
+
+def test_what_is_too_much_is_refused(tmp_path: Path) -> None:
+    many = "\n".join(f"word {n}" for n in range(MAX_TERMS + 1))
+    rows = (f"a{n}," + ";".join(f"s{n}x{m}" for m in range(32)) for n in range(1600))
+    deep = "\n".join(f"a{n},a{n - 1}" if n else "a0," for n in range(MAX_LEVELS + 1))
+    for name, text, reason in (
+        ("a.txt", many, "more than 20000 words"),
+        ("a.txt", "x" * 4_100_000, "larger than 4 MB"),
+        ("a.csv", "name,synonyms\n" + "\n".join(rows), "more than 50000 names and synonyms"),
+        ("a.csv", "name,parent\n" + deep, "line 34: more than 32 levels"),
+    ):
+        with pytest.raises(TableError, match=reason):
+            load_vocabulary(write(tmp_path, name, text))
+
+
+def test_a_folder_or_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "folder.txt").mkdir()
+    os.mkfifo(tmp_path / "pipe.txt")
+    for name in ("folder.txt", "pipe.txt"):
+        with pytest.raises(TableError, match="is not a file"):
+            load_vocabulary(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["ruler", None, {}, {"name": 3}, {"name": "a", "synonyms": "bc"}, {"name": "a", "parent": 1}],
+)
+def test_json_of_another_form_is_refused(row: object) -> None:
+    with pytest.raises(TableError, match="line 1: not a name"):
+        Vocabulary.from_json([row])  # type: ignore[list-item]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

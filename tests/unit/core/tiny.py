@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.codes import Codes
 from core.cue_marks import MarkedRegion
 from core.heads import LinearHead
 from core.types import ConceptName, EncoderInfo, FloatArray, Relation
@@ -27,8 +28,8 @@ class TinyDictionary:
         pre_MN = tokens_MD @ self.decoder_ND.T
         return torch.where(pre_MN > self.threshold, pre_MN, 0.0)
 
-    def decode(self, codes: Tensor) -> Tensor:
-        return codes @ self.decoder_ND
+    def decode(self, codes: Codes | Tensor) -> Tensor:
+        return (codes.dense() if isinstance(codes, Codes) else codes) @ self.decoder_ND
 
 
 @dataclass(frozen=True)
