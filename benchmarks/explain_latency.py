@@ -32,8 +32,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.clock import Clock
 from benchmarks.harness import Result, Target, collect
-from benchmarks.relations_speed import Clock
 from core.artifacts import load_bundle
 from core.causal import effects_of
 from core.encoder import OpenClipEncoder, Precision, load_encoder

@@ -21,16 +21,14 @@ Legend: M tokens, N concepts.
 """
 
 import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from benchmarks.clock import Clock
 from benchmarks.harness import Result, Target, collect
 from core.cooccurrence import cooccurrence
 from core.relations import LEAST
@@ -94,41 +92,6 @@ def difference(expected_NN: NDArray[np.floating], found_NN: NDArray[np.floating]
     """Largest |difference| relative to the expected value (or to 1 where that is smaller)."""
     scale_NN = np.maximum(np.abs(expected_NN), 1.0)
     return float((np.abs(expected_NN - found_NN) / scale_NN).max())
-
-
-@dataclass
-class Clock:
-    """Seconds per token of every window, by name, and what others did to the cores meanwhile."""
-
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    wall: float = 0.0
-    foreign: float = 0.0  # core seconds
-
-    def window(self, name: str, tokens: int, work: Callable[[], object]) -> None:
-        """Run once and note the time per token."""
-        busy, own, start = _busy(), sum(os.times()[:2]), time.perf_counter()
-        work()
-        wall = time.perf_counter() - start
-        self.seconds.setdefault(name, []).append(wall / tokens)
-        self.wall += wall
-        self.foreign += max(0.0, _busy() - busy - (sum(os.times()[:2]) - own))
-
-    def ratios(self, slow: str, fast: str) -> NDArray[np.float64]:
-        """slow / fast, window by window."""
-        return np.asarray(np.divide(self.seconds[slow], self.seconds[fast]), np.float64)
-
-    def speed(self, name: str) -> float:
-        """Tokens per second, median over windows."""
-        return float(1.0 / np.median(self.seconds[name]))
-
-
-def _busy() -> float:
-    """Core seconds that the machine was not idle since it started; 0 where it is not told."""
-    source = Path("/proc/stat")
-    if not source.exists():
-        return 0.0
-    ticks = [int(x) for x in source.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def _one_seed(seed: int, quick: bool) -> dict[str, float]:

@@ -12,7 +12,6 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -20,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.clock import busy_seconds
 from benchmarks.harness import Metric, Result, Target
 from benchmarks.sae_peers import Ours, Setting, Trainer, held_out_fvu, peers
 from core.sae import SAEConfig
@@ -163,22 +163,12 @@ def _figures(name: str, window: Window) -> dict[str, float]:
 def _timed(step: Callable[[Tensor], None], stream: Sequence[Tensor]) -> Window:
     gc.collect()
     count = sum(len(part) for part in stream)
-    wall, own, busy = time.perf_counter(), time.process_time(), _busy_s()
+    wall, own, busy = time.perf_counter(), time.process_time(), busy_seconds()
     for part in stream:
         step(part)
     wall, own = time.perf_counter() - wall, time.process_time() - own
-    foreign = max(0.0, _busy_s() - busy - own) / wall
+    foreign = max(0.0, busy_seconds() - busy - own) / wall
     return Window(count / wall, own / len(stream), foreign)
-
-
-def _busy_s() -> float:
-    """CPU seconds that all processes have used so far; 0 where the system does not say."""
-    path = Path("/proc/stat")
-    if not path.exists():
-        return 0.0
-    fields = [int(word) for word in path.read_text("ascii").split("\n", 1)[0].split()[1:9]]
-    user, nice, system, _idle, _wait, irq, soft, _steal = fields
-    return (user + nice + system + irq + soft) / 100
 
 
 def _floor(ours: Ours) -> Callable[[Tensor], None]:

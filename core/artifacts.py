@@ -34,6 +34,7 @@ from core.bundle_parts import (
     sae_parts,
 )
 from core.errors import BundleError, ConfigError
+from core.files import sync
 from core.heads import LinearHead
 from core.manifest import (
     EXTRA,
@@ -216,9 +217,9 @@ def _publish(root: Path, version_hash: str, blobs: Mapping[str, bytes]) -> Path:
         draft.mkdir()
         for name, blob in blobs.items():
             _write(draft / name, blob)
-        _sync(draft)
+        sync(draft)
         _put_in_place(draft, target)
-        _sync(root)
+        sync(root)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return target
@@ -229,17 +230,6 @@ def _write(path: Path, blob: bytes) -> None:
         handle.write(blob)
         handle.flush()
         os.fsync(handle.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Make new names in a folder durable, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _put_in_place(draft: Path, target: Path) -> None:

@@ -19,6 +19,17 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, durable, where the system can."""
+    if path.is_dir() and os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def file_blocks(path: Path, size: int = 1 << 20) -> Iterator[bytes]:
     """The bytes of a file in blocks of `size`."""
     with path.open("rb") as handle:

@@ -21,6 +21,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from core.errors import ConfigError
+from core.naming import unit
 
 Floats = NDArray[np.floating[Any]]
 Missed = Literal["weak", "ambiguous", "taken"]
@@ -104,8 +105,7 @@ def _unit_directions(of: Directions) -> NDArray[np.float32]:
     rows_ND = np.asarray(of.rows_ND, np.float64)
     if rows_ND.ndim != 2 or not np.isfinite(rows_ND).all():
         raise ConfigError("decoder directions are a finite table of concepts by dimensions")
-    norms_N1 = np.linalg.norm(rows_ND, axis=1, keepdims=True)
-    return np.asarray(rows_ND / np.where(norms_N1 > 1e-12, norms_N1, 1.0), np.float32)
+    return np.asarray(unit(rows_ND), np.float32)
 
 
 def _alive(of: Directions) -> NDArray[np.bool_]:

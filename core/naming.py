@@ -116,14 +116,14 @@ def embed_terms(
     # A phrase is untrusted: it is put in, never formatted.
     prompts = [template.replace("{}", phrase) for phrase in phrases for template in templates]
     parts = [
-        _as_array(encode_texts(prompts[start : start + _BATCH]))
+        as_array(encode_texts(prompts[start : start + _BATCH]))
         for start in range(0, len(prompts), _BATCH)
     ]
     texts = unit(np.concatenate(parts)).reshape(len(phrases), len(templates), -1)
     return TermEmbeddings(vocabulary.names, unit(texts.mean(axis=1)), np.array(owner, np.int64))
 
 
-def _as_array(embeddings: Any) -> Floats:
+def as_array(embeddings: Any) -> Floats:
     """A float64 array of a torch tensor or of anything that numpy reads."""
     detach = getattr(embeddings, "detach", None)
     raw = detach().cpu().float().numpy() if detach is not None else embeddings

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from core.errors import ConfigError
 from core.heads import Float64Array
+from core.naming import unit
 from core.types import BoolArray, FloatArray
 from core.zero_shot import ClassTexts
 
@@ -78,9 +79,7 @@ class TextSegmenter:
         text_CD = texts.text_CD
         if image_mean_D is not None:
             self._origin_D = self._origin_D - np.asarray(image_mean_D, np.float64)
-            text_CD = text_CD - text_CD.mean(0)
-            norm_C = np.linalg.norm(text_CD, axis=1, keepdims=True)
-            text_CD = text_CD / np.where(norm_C > 1e-12, norm_C, 1.0)
+            text_CD = np.asarray(unit(text_CD - text_CD.mean(0)), np.float64)
         self._weight_NC = self._decoder_ND @ text_CD.T
         self._bias_C = text_CD @ self._origin_D
 

@@ -14,7 +14,7 @@ is exact as well, but of a vector that no single patch need have.
 Shape legend: C classes; D embedding; N concepts; T prompts.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from core.errors import ConfigError
 from core.heads import Float64Array, LinearHead, Pooling
+from core.naming import EncodeTexts, as_array, unit
 
-EncodeTexts = Callable[[Sequence[str]], Any]  # texts [T] -> tensor or array [T, D]
 TEMPLATES: tuple[str, ...] = ("{}", "a photo of {}", "an image of {}")
 """Prompts a word is put into where none are given."""
 
@@ -60,10 +60,11 @@ def class_texts(prompts: Mapping[str, Sequence[str]], encode_texts: EncodeTexts)
     if not prompts or not all(prompts.values()):
         raise ConfigError("every class needs at least one prompt")
     texts = [text for group in prompts.values() for text in group]
-    unit_TD = _unit(_array(encode_texts(texts)))
+    unit_TD = unit(as_array(encode_texts(texts)))
     stops = np.cumsum([len(group) for group in prompts.values()])
     parts = np.split(unit_TD, stops[:-1])
-    return ClassTexts(tuple(prompts), _unit(np.stack([part.mean(0) for part in parts])))
+    text_CD = np.stack([part.mean(0) for part in parts])
+    return ClassTexts(tuple(prompts), np.asarray(unit(text_CD), np.float64))
 
 
 def prompts_of(
@@ -130,15 +131,3 @@ def zero_shot_head(
     return LinearHead(
         weight_CN.astype(np.float32), bias_C.astype(np.float32), texts.names, pooling=pooling
     )
-
-
-def _array(embeddings: Any) -> Float64Array:
-    """A float64 array of a torch tensor or of anything that numpy reads."""
-    detach = getattr(embeddings, "detach", None)
-    raw = detach().cpu().float().numpy() if detach is not None else embeddings
-    return np.asarray(raw, np.float64)
-
-
-def _unit(rows: Float64Array) -> Float64Array:
-    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
-    return np.asarray(rows / np.where(norms > 1e-12, norms, 1.0), np.float64)

@@ -10,7 +10,6 @@ Legend: none; tensors are named by their owner.
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from core.errors import ConfigError
-from core.files import sha256_file, write_json
+from core.files import sha256_file, sync, write_json
 from core.streaming import Place
 
 FORMAT: Final = 1
@@ -76,7 +75,7 @@ def save_checkpoint(where: Checkpoints, state: TrainState) -> Path:
     draft.mkdir()
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.tensors.items()}
     safetensors.torch.save_file(tensors, draft / _TENSORS)
-    _sync(draft / _TENSORS)
+    sync(draft / _TENSORS)
     settings = {
         "format": FORMAT,
         "done": state.done,
@@ -91,7 +90,7 @@ def save_checkpoint(where: Checkpoints, state: TrainState) -> Path:
     target = where.folder / f"{_PREFIX}{state.done:08d}"
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
-    _sync(where.folder)
+    sync(where.folder)
     for old in _folders(where.folder)[where.keep :]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -171,14 +170,3 @@ def _differences(
 def _folders(folder: Path) -> list[Path]:
     """Checkpoints, newest first."""
     return sorted((p for p in folder.glob(f"{_PREFIX}*") if p.is_dir()), reverse=True)
-
-
-def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable, where the system can."""
-    if path.is_dir() and os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -59,21 +59,20 @@ def attributes(
 def _told(found: AttributesFound) -> list[str]:
     """The report for people, one line each."""
     lines = [f"{found.images} images; attribute, its best concept, area under the ROC curve (AUC)"]
-    lines += [_line(match, found.names) for match in found.report.matches]
+    lines += [_line(match, found) for match in found.report.matches]
     for mix in found.report.entanglements:
         if mix.entangled:
-            name = found.names.get(mix.concept, f"concept {mix.concept}")
-            lines.append(f"  mixed up in {name}: {mix.attributes[0]} and {mix.attributes[1]}")
+            one, other = mix.attributes
+            lines.append(f"  mixed up in {found.name(mix.concept)}: {one} and {other}")
     return [*lines, *(f"  left out  {reason}" for reason in found.left_out)]
 
 
-def _line(match: AttributeMatch, names: dict[int, str]) -> str:
+def _line(match: AttributeMatch, found: AttributesFound) -> str:
     if match.concept is None or match.auc is None:
         return f"  {match.attribute}: no concept fires"
-    name = names.get(match.concept, f"concept {match.concept}")
     told = "more than chance" if match.significant else "not more than chance"
     chance = "" if match.chance_auc is None else f", chance reaches {match.chance_auc:.2f}"
     return (
-        f"  {match.attribute}: {name} (number {match.concept}), AUC {match.auc:.2f}{chance}: "
-        f"{told}; purity {match.purity:.2f}, recall {match.recall:.2f}"
+        f"  {match.attribute}: {found.name(match.concept)} (number {match.concept}), "
+        f"AUC {match.auc:.2f}{chance}: {told}; purity {match.purity:.2f}, recall {match.recall:.2f}"
     )

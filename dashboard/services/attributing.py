@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import ConfigError, InsightError
+from dashboard.services.active import active_version
 from dashboard.services.engines import Engines, read_verified
 from dashboard.settings import Settings
 from db.records import VersionRecord
@@ -88,15 +89,9 @@ class AttributeService:
 
         Raises ImageError for a bad file, InsightError where the project has no version yet.
         """
-        from core.images import load_image
-
-        with self._uow(read_only=True) as uow:
-            record = uow.projects.find(project)
-            version = uow.versions.active(record.id)
-        if version is None:
-            raise InsightError(f"project {record.name!r} has no model version: run discover")
+        version, rgb = self._read(path, project)
         number = None if class_name is None else _class_number(version, class_name)
-        return self._compute(version, load_image(path).rgb, method, number)
+        return self._compute(version, rgb, method, number)
 
     def compare(
         self, path: Path, project: str, chosen: Sequence[str] = (), class_name: str | None = None
@@ -107,27 +102,32 @@ class AttributeService:
         """
         from core.attribution import methods
 
-        own = self.image_map(path, project, "concepts", class_name)
-        class_name = self._projects_class(project, own.class_index)
+        version, rgb = self._read(path, project)
+        number = None if class_name is None else _class_number(version, class_name)
+        own = self._compute(version, rgb, "concepts", number)
         rows = []
         for method in chosen or [info.name for info in methods()]:
             try:
-                found = self.image_map(path, project, method, class_name)
+                found = (
+                    own
+                    if method == own.method
+                    else self._compute(version, rgb, method, own.class_index)
+                )
             except ConfigError as error:
                 if chosen:
                     raise
                 rows.append(Compared(method, problem=str(error)))
                 continue
             rows.append(_compared(found, own))
-        return Comparison(class_name, own.score, tuple(rows))
+        return Comparison(version.classes[own.class_index], own.score, tuple(rows))
 
-    def _projects_class(self, project: str, number: int) -> str:
-        """Name of a class of the project's active version."""
+    def _read(self, path: Path, project: str) -> tuple[VersionRecord, Any]:
+        """The project's active version, and the pixels of an image file."""
+        from core.images import load_image
+
         with self._uow(read_only=True) as uow:
-            version = uow.versions.active(uow.projects.find(project).id)
-        if version is None:
-            raise InsightError(f"project {project!r} has no model version: run discover")
-        return version.classes[number]
+            version = active_version(uow, project)
+        return version, load_image(path).rgb
 
     def _compute(
         self, version: VersionRecord, rgb: Any, method: str, number: int | None

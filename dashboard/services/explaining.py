@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.errors import InsightError
 from core.types import ClassSet, Counterfactual, Cue, Explanation, FloatArray, HierarchyNode
+from dashboard.services.active import active_version
 from dashboard.services.engines import Engines, read_verified
 from db.records import CaseRecord, ConceptRecord, ImageRecord, NewCue, RegionRecord, VersionRecord
 from db.unit_of_work import UnitOfWorkFactory
@@ -59,11 +59,10 @@ class ExplainService:
         from core.images import load_image
 
         with self._uow(read_only=True) as uow:
-            record = uow.projects.find(project)
-            version = uow.versions.active(record.id)
-            if version is None:
-                raise InsightError(f"project {record.name!r} has no model version: run discover")
-            given = uow.concepts.names(record.id, version.dictionary_hash, person_only=True)
+            version = active_version(uow, project)
+            given = uow.concepts.names(
+                version.project_id, version.dictionary_hash, person_only=True
+            )
         loaded = load_image(path)
         encoder = self._engines.encoder(version.encoder_spec, version.encoder_hash)
         tokens_PD = encoder.encode_images([loaded.rgb]).tokens_BPD[0]

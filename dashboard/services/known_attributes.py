@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import ConfigError, InsightError
+from dashboard.services.active import active_version
 from dashboard.services.engines import CHUNK, Engines
 from dashboard.services.progress import Progress, silent
 from db.records import ImageRecord, VersionRecord
@@ -30,6 +31,10 @@ class AttributesFound:
     names: dict[int, str]  # concept number -> name that stands
     report: AttributeReport
     left_out: tuple[str, ...]  # columns that cannot be matched, each with the reason
+
+    def name(self, concept: int) -> str:
+        """The name that stands, or "concept 17"."""
+        return self.names.get(concept, f"concept {concept}")
 
 
 class KnownAttributeService:
@@ -111,17 +116,14 @@ class KnownAttributeService:
     def _load(self, project: str) -> tuple[VersionRecord, tuple[ImageRecord, ...], dict[int, str]]:
         """The active version, the images that have tokens, and the names that stand."""
         with self._uow(read_only=True) as uow:
-            record = uow.projects.find(project)
-            version = uow.versions.active(record.id)
-            if version is None:
-                raise InsightError(f"project {record.name!r} has no model version: run discover")
-            images = uow.images.list(record.id)
-            names = uow.concepts.names(record.id, version.dictionary_hash)
-        tokens = self._engines.tokens(record.id, version.encoder_hash)
+            version = active_version(uow, project)
+            images = uow.images.list(version.project_id)
+            names = uow.concepts.names(version.project_id, version.dictionary_hash)
+        tokens = self._engines.tokens(version.project_id, version.encoder_hash)
         tokens.refresh()
         usable = tuple(image for image in images if image.sha256 in tokens)
         if not usable:
-            raise InsightError(f"project {record.name!r} has no image with dense tokens")
+            raise InsightError(f"project {project!r} has no image with dense tokens")
         return version, usable, names
 
     def _patch_codes(self, version: VersionRecord, images: Sequence[ImageRecord]) -> Any:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.errors import ConfigError, InsightError
+from core.errors import ConfigError
+from dashboard.services.active import active_version
 from dashboard.services.engines import Engines
 from dashboard.services.progress import Progress, silent
 from dashboard.services.run_data import load_version, pooled
@@ -146,11 +147,7 @@ class TaskService:
 
     def _version(self, project: str) -> VersionRecord:
         with self._uow(read_only=True) as uow:
-            record = uow.projects.find(project)
-            version = uow.versions.active(record.id)
-        if version is None:
-            raise InsightError(f"project {record.name!r} has no model version: run discover")
-        return version
+            return active_version(uow, project)
 
 
 def table_of(found: PathFound) -> tuple[tuple[int, int, float], ...]:

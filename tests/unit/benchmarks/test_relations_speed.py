@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.relations_speed import Clock, dense_weight, difference, make_codes, scipy_weight
+from benchmarks.clock import Clock
+from benchmarks.relations_speed import dense_weight, difference, make_codes, scipy_weight
 from core.cooccurrence import cooccurrence
 
 
