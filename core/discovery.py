@@ -27,7 +27,9 @@ from core.codes import Codes, CodeStore
 from core.cooccurrence import cooccurrence
 from core.encoder import Encoder
 from core.errors import ConfigError
+from core.examples import Example, top_examples
 from core.first_head import DiscoverItem, fit_calibrated, split_metrics
+from core.fuzziness import FUZZY, fuzziness, sharpness_prior
 from core.heads import LinearHead, Pooling
 from core.naming import NamingConfig, kinds_by_name, mixing_weights, name_concepts, unit
 from core.pacing import Progress, paced, part
@@ -74,6 +76,7 @@ class DiscoverConfig:
     relation_images: int = 4000  # at most so many train images for relations and names
     pooling: Pooling = "max"  # how an image's codes are summed up for the head
     concepts_per_class: int | None = None  # at most so many in the head; None: as many as help
+    fuzzy: float | None = FUZZY  # from which the head avoids a concept; None: it does not care
     alpha: float = 0.1  # share of cases whose conformal set may miss the true class, (0, 1)
 
     def __post_init__(self) -> None:
@@ -82,6 +85,8 @@ class DiscoverConfig:
             raise ConfigError("shares: [0, 0.5); alpha: (0, 1); relation_images: at least 1")
         if self.concepts_per_class is not None and self.concepts_per_class < 1:
             raise ConfigError("concepts_per_class is at least 1")
+        if self.fuzzy is not None and not self.fuzzy > 0:
+            raise ConfigError("fuzzy is above 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,14 +119,6 @@ class Discovery:
             encoder=encoder, seed=self.seed, config=self.config, data_hash=self.data_hash,
             metrics=self.metrics, extra={"frequency_N": self.frequency_N.astype(np.float32)},
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Example:
-    """An image in which a concept fires strongly."""
-
-    row: int  # into the items
-    activation: float  # maximum over its patches, > 0
 
 
 def discover(
@@ -177,6 +174,7 @@ def discover(
         found.pooled_IN, cases, splits, classes,
         c=config.head_c, apart=config.held_back, pooling=config.pooling,
         concepts_per_class=config.concepts_per_class, alpha=config.alpha, seed=seed,
+        prior_N=None if config.fuzzy is None else sharpness_prior(found.fuzziness_N, config.fuzzy),
     )  # fmt: skip
     back = np.argsort(order)
     pooled_IN = found.pooled_IN[back]
@@ -194,18 +192,6 @@ def frequency(pooled_IN: sparse.csr_matrix) -> NDArray[np.float64]:
     """Share of the images in which each concept fires, [N] in [0, 1]."""
     fired_N = np.bincount(pooled_IN.tocoo().col, minlength=pooled_IN.shape[1])
     return np.asarray(fired_N / max(pooled_IN.shape[0], 1), np.float64)
-
-
-def top_examples(pooled_IN: sparse.csr_matrix, count: int = 12) -> tuple[tuple[Example, ...], ...]:
-    """For each concept the images in which it fires most, strongest first."""
-    by_concept = pooled_IN.tocsc()
-    by_concept.sort_indices()
-    found = []
-    for start, stop in zip(by_concept.indptr[:-1], by_concept.indptr[1:], strict=True):
-        rows, values = by_concept.indices[start:stop], by_concept.data[start:stop]
-        order = np.argsort(-values, kind="stable")[:count]
-        found.append(tuple(Example(int(rows[i]), float(values[i])) for i in order))
-    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -230,6 +216,7 @@ class _Concepts:
     sae: SparseAutoencoder
     metrics: Mapping[str, Any]
     pooled_IN: sparse.csr_matrix
+    fuzziness_N: NDArray[np.float64]
     graph: RelationGraph
     names: tuple[ConceptName, ...]
 
@@ -264,7 +251,8 @@ def _find_concepts(
         config=naming,
     )  # fmt: skip
     graph = replace(graph, relations=kinds_by_name(graph.relations, names, vocabulary))
-    return _Concepts(sae, trained.metrics, pooled_IN, graph, names)
+    fuzziness_N = fuzziness(codes_MN, setup.patches)
+    return _Concepts(sae, trained.metrics, pooled_IN, fuzziness_N, graph, names)
 
 
 def _dictionary(

@@ -44,6 +44,7 @@ def fit_calibrated(
     concepts_per_class: int | None = None,
     alpha: float = ALPHA,
     seed: int = 0,
+    prior_N: NDArray[Any] | None = None,
 ) -> LinearHead:
     """A head fitted on train; temperature and conformal rule come from images held out of it.
 
@@ -58,10 +59,11 @@ def fit_calibrated(
             Without a validation set, what is set apart is lost to such a head.
         alpha: share of cases whose conformal set may miss the true class, (0, 1).
         seed: of folds and of what is set apart.
+        prior_N: preference among concepts, see core.heads.fit_head.
 
     Raises:
-        ConfigError: a class has no labelled train image, or nothing is held out for a head with
-            few concepts.
+        ConfigError: a class has no labelled train image, nothing is held out for a head with few
+            concepts, or the prior does not fit.
     """
     train = labelled_rows(items, splits, TRAIN)
     labels = _labels(items, train)
@@ -72,11 +74,13 @@ def fit_calibrated(
         path = fit_path(
             pooled_IN[rows], _labels(items, rows), classes, counts=(concepts_per_class,), c=c,
             held_out_I=np.r_[np.zeros(len(rows) - len(held_I), bool), held_I], pooling=pooling,
-            seed=seed,
+            seed=seed, prior_N=prior_N,
         )  # fmt: skip
         few, held = path.points[0].head, rows[len(rows) - len(held_I) :][held_I]
         return calibrated(few, few.logits(pooled_IN[held]), _labels(items, held), alpha=alpha)
-    head = fit_head(pooled_IN[train], labels, classes, c=c, pooling=pooling, seed=seed)
+    head = fit_head(
+        pooled_IN[train], labels, classes, c=c, pooling=pooling, seed=seed, prior_N=prior_N
+    )
     if len(val):
         return calibrated(head, head.logits(pooled_IN[val]), _labels(items, val), alpha=alpha)
     held = held_back(labels, apart, seed)
@@ -84,8 +88,9 @@ def fit_calibrated(
         return head
     # A second head, on the rest of train, stands in for the first on the images held back.
     rest = fit_head(
-        pooled_IN[train[~held]], labels[~held], classes, c=c, pooling=pooling, seed=seed
-    )
+        pooled_IN[train[~held]], labels[~held], classes, c=c, pooling=pooling, seed=seed,
+        prior_N=prior_N,
+    )  # fmt: skip
     logits_IC = rest.logits(pooled_IN[train[held]])
     return calibrated(head, logits_IC, labels[held], alpha=alpha, stand_in=True)
 

@@ -33,7 +33,7 @@ from core.heads import (
     Pooling,
     check_labels,
     choose_c,
-    row_scale,
+    code_scales,
 )
 from core.splits import held_back
 
@@ -78,6 +78,7 @@ def fit_path(
     c: float | None = None,
     pooling: Pooling = "max",
     seed: int = 0,
+    prior_N: NDArray[Any] | None = None,
 ) -> HeadPath:
     """Heads that use at most `counts` concepts per class. Deterministic.
 
@@ -94,9 +95,12 @@ def fit_path(
             cross-validation (core.heads.choose_c).
         pooling: how the codes were pooled; kept with the heads.
         seed: of the split and the folds.
+        prior_N: preference among concepts, both for taking them up and for their weights; see
+            core.heads.fit_head.
 
     Raises:
-        ConfigError: no count, a count under 1, nothing held out, or labels that do not fit.
+        ConfigError: no count, a count under 1, nothing held out, labels or a prior that do not
+            fit.
     """
     if not counts or min(counts) < 1:
         raise ConfigError("a path needs at least one count of concepts, each at least 1")
@@ -107,8 +111,8 @@ def fit_path(
         raise ConfigError("a path needs held-out cases to be measured on")
     train_IN, train = codes_IN[~held], labels[~held]
     check_labels(train, np.ones(len(train)), classes, train_IN.shape[0])
-    scale = row_scale(train_IN)
-    scaled_IN = csr_array(train_IN / scale)
+    scale_N = code_scales(train_IN, prior_N)
+    scaled_IN = csr_array(train_IN / scale_N)
     upper_N = train_IN.max(axis=0).toarray().ravel().clip(0).astype(np.float32)
     if c is None:
         c = choose_c(scaled_IN, train, np.ones(len(train)), seed=seed)
@@ -118,7 +122,7 @@ def fit_path(
     for count in sorted(set(counts)):
         weight_CN, bias_C = _refit(scaled_IN, train, [order[:count] for order in ranking], c)
         head = LinearHead(
-            (weight_CN / scale).astype(np.float32), bias_C.astype(np.float32), tuple(classes),
+            (weight_CN / scale_N).astype(np.float32), bias_C.astype(np.float32), tuple(classes),
             pooling=pooling, upper_N=upper_N,
         )  # fmt: skip
         logits_IC = head.logits(codes_IN[held])

@@ -142,11 +142,14 @@ def fit_head(
     cautious: bool = False,
     seed: int = 0,
     pooling: Pooling = "max",
+    prior_N: NDArray[Any] | None = None,
 ) -> LinearHead:
     """Multinomial logistic regression with an L2 penalty, on raw codes.
 
     All codes are divided by one scalar (their root mean square row norm) while fitting, so that
     `c` means the same at every activation scale; the scalar is folded back into the weights.
+    With `prior_N` the penalty is sum_n (w_n / prior_n)^2: the codes are multiplied by the prior as
+    well, and it is folded back too, so that logits are sums over raw codes in any case.
 
     Args:
         pooled_IN: non-negative pooled codes, dense or scipy sparse.
@@ -157,23 +160,26 @@ def fit_head(
             where few cases carry much of the weight, so that the folds say little.
         seed: of the cross-validation folds; the fit itself is deterministic.
         pooling: how the codes were pooled; kept with the head.
+        prior_N: prior standard deviation of each concept's weights, > 0, any scale (such as
+            core.fuzziness.sharpness_prior); None: all alike.
 
     Raises:
-        ConfigError: a class without a (weighted) case, fewer than two classes, or a wrong `c`.
+        ConfigError: a class without a (weighted) case, fewer than two classes, a wrong `c` or a
+            prior that does not fit.
     """
     codes_IN = csr_array(_as_float64(pooled_IN))
     labels = np.asarray(labels_I, dtype=np.int64)
     weight_I = _checked_weights(sample_weight, labels.shape[0])
     check_labels(labels, weight_I, classes, codes_IN.shape[0])
-    scale = row_scale(codes_IN)
-    scaled_IN = csr_array(codes_IN / scale)
+    scale_N = code_scales(codes_IN, prior_N)
+    scaled_IN = csr_array(codes_IN / scale_N)
     if c is None:
         c = choose_c(scaled_IN, labels, weight_I, cautious=cautious, seed=seed)
     if not c > 0:
         raise ConfigError(f"the inverse penalty must be positive, got {c}")
     coefficients_CN, intercept_C = _fit(scaled_IN, labels, weight_I, c)
     return LinearHead(
-        (coefficients_CN / scale).astype(np.float32),
+        (coefficients_CN / scale_N).astype(np.float32),
         intercept_C.astype(np.float32),
         tuple(classes),
         pooling=pooling,
@@ -255,6 +261,22 @@ def row_scale(codes_IN: Pooled) -> float:
     """Root mean square norm of the rows; 1 where all codes are zero."""
     scale = float(np.sqrt(codes_IN.power(2).sum() / max(codes_IN.shape[0], 1)))
     return scale if scale > 0 else 1.0
+
+
+def code_scales(codes_IN: Pooled, prior_N: NDArray[Any] | None) -> Float64Array:
+    """What each concept's codes are divided by while fitting, float64 [N], > 0.
+
+    One scalar for all (row_scale) without a prior; with one, row_scale(codes * prior) / prior.
+
+    Raises ConfigError where the prior does not fit the codes, or a value is not finite and > 0.
+    """
+    n = codes_IN.shape[1]
+    if prior_N is None:
+        return np.full(n, row_scale(codes_IN))
+    prior = np.asarray(prior_N, dtype=np.float64)
+    if prior.shape != (n,) or not np.isfinite(prior).all() or not (prior > 0).all():
+        raise ConfigError("a head's prior must be one finite number > 0 per concept")
+    return np.asarray(row_scale(csr_array(codes_IN * prior)) / prior, dtype=np.float64)
 
 
 def _checked_weights(sample_weight: NDArray[Any] | None, count: int) -> Float64Array:

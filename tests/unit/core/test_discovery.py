@@ -29,6 +29,8 @@ from core.discovery import (
 from core.encoder import DenseFeatures
 from core.errors import ConfigError
 from core.first_head import case_groups
+from core.fuzziness import fuzziness, sharpness_prior
+from core.heads import LinearHead, fit_head
 from core.naming import NamingConfig
 from core.pacing import paced, part
 from core.relations import RelationConfig
@@ -393,3 +395,31 @@ def test_pooling_and_a_sparse_head_are_settings(
     assert sparse_head.head.conformal is not None
     with pytest.raises(ConfigError, match="concepts_per_class"):
         replace(CONFIG, concepts_per_class=0)
+
+
+def test_the_head_avoids_fuzzy_concepts_unless_told_otherwise(
+    store: TokenStore, items: list[DiscoverItem], found: Discovery
+) -> None:
+    def head(fuzzy: float | None) -> LinearHead:
+        config = replace(CONFIG, fuzzy=fuzzy, head_c=1.0)
+        run = discover(
+            store, items, World(), VOCABULARY, CLASSES, config=config, seed=1, dictionary=found.sae
+        )
+        return run.head
+
+    rows = [row for row, split in enumerate(found.splits) if split == "train"]
+    keys = [items[row].sha256 for row in rows]
+    codes_MN = found.sae.encode(torch.cat([store.get(key) for key in keys])).csr()
+    fuzzy_N = fuzziness(codes_MN, len(store.get(keys[0])))
+    labels = np.array([items[row].label for row in rows])
+    kept = np.array([label is not None for label in labels])
+    for limit in (None, 0.02):
+        prior_N = None if limit is None else sharpness_prior(fuzzy_N, limit)
+        chosen = np.asarray(rows)[kept]
+        expected = fit_head(
+            found.pooled_IN[chosen], labels[kept].astype(int), CLASSES, c=1.0, prior_N=prior_N
+        )
+        assert head(limit).weight_CN == pytest.approx(expected.weight_CN, rel=1e-3, abs=1e-4)
+    assert not np.allclose(head(None).weight_CN, head(0.02).weight_CN, rtol=0.05)
+    with pytest.raises(ConfigError, match="fuzzy"):
+        replace(CONFIG, fuzzy=0.0)
