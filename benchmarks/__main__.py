@@ -23,6 +23,7 @@ NAMES: tuple[str, ...] = (
     "faithfulness",
     "segmentation",
     "tiles",
+    "desk",
 )
 
 

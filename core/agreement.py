@@ -17,11 +17,14 @@ The map shows where the concept fires, so a doubt is a warning not to take the m
 Maps of deep frozen ViTs were measured to be slightly unfaithful (-.031), hence all this.
 Thresholds were set on fresh phantoms with the demo version; docs/decisions/0017 has the rates.
 
+`trust` says in one number how far the same figures agree: how much of what one of them claims the
+other confirms. docs/decisions/0027 has how well it foretells the truth on phantoms.
+
 Legend: K cues.
 """
 
 from collections.abc import Sequence
-from typing import assert_never
+from typing import Literal, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +37,9 @@ LARGE = 0.5
 """Share of the largest effect from which a silent region is odd."""
 LEADING, SLIP = 3, 5
 """How far a leading contribution may fall behind in the order of effects."""
+FAIR, GOOD = 0.5, 0.75
+"""From which trust on it is called fair, and good."""
+TrustWord = Literal["low", "fair", "good"]
 
 
 def doubts(contribution_K: Sequence[float], effect_K: Sequence[float]) -> list[tuple[Doubt, ...]]:
@@ -88,6 +94,52 @@ def rank_agreement(contribution_K: Sequence[float], effect_K: Sequence[float]) -
     a_K, b_K = _ranks(contribution_K), _ranks(effect_K)
     size = float(np.sqrt((a_K**2).sum() * (b_K**2).sum()))
     return None if size == 0 else float((a_K * b_K).sum()) / size
+
+
+def trust(contribution: float, effect: float, region_effect: float | None = None) -> float:
+    """Confidence in what is said of one cue, [0, 1]: how far its tests confirm each other.
+
+    With c the contribution and e the effect of removing the concept it is
+    min(|c|, |e|) / max(|c|, |e|), and 0 where they have opposite signs: 1 says that the concept
+    matters just as the sum says, 0 that others carry its evidence or that it works the other way.
+    Where the region was filled (effect r) that is lowered by as much as the place speaks against
+    the cue, times 1 - min(1, -r / e) where r and e have opposite signs. A region that says
+    nothing lowers nothing: on phantoms such cues were right as often as others.
+    A cue without any effect claims nothing that could be relied on: 0.
+    """
+    largest = max(abs(contribution), abs(effect))
+    if largest == 0 or contribution * effect <= 0:
+        return 0.0
+    confirmed = min(abs(contribution), abs(effect)) / largest
+    if region_effect is None:
+        return confirmed
+    return confirmed * (1 - min(1.0, max(0.0, -region_effect / effect)))
+
+
+def trust_of_all(
+    contribution_K: Sequence[float], effect_K: Sequence[float], reconstruction: float
+) -> float:
+    """Confidence in the whole explanation, [0, 1].
+
+    reconstruction (clipped to [0, 1]) times the cues' trust, each weighed by what is at stake,
+    max(|c|, |e|). Without a region test that is the Ruzicka similarity of contributions and
+    effects, sum min / sum max, so one large contradiction counts more than many small ones.
+    Reconstruction is the share of what the encoder sees that concepts explain: a reason outside it
+    cannot be among the cues.
+    """
+    pairs = list(zip(contribution_K, effect_K, strict=True))
+    stake = sum(max(abs(c), abs(e)) for c, e in pairs)
+    if stake == 0:
+        return 0.0
+    agreed = sum(trust(c, e) * max(abs(c), abs(e)) for c, e in pairs) / stake
+    return agreed * min(max(reconstruction, 0.0), 1.0)
+
+
+def trust_in_words(value: float) -> TrustWord:
+    """A trust as a word, from FAIR and GOOD on."""
+    if value >= GOOD:
+        return "good"
+    return "fair" if value >= FAIR else "low"
 
 
 def in_words(doubt: Doubt) -> str:

@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.components.remember import remember
-from dashboard.screens import concepts, report, review, runs, sign_in
+from dashboard.screens import (
+    agreement,
+    concepts,
+    queue,
+    report,
+    review,
+    runs,
+    settings,
+    sign_in,
+    studies,
+)
 from dashboard.screens.context import Sitting, shown_as_sentence
-from dashboard.state import DeskState
+from dashboard.state import DeskState, Reviewer
 from dashboard.viewmodels import ProjectView
 from dashboard.views import chrome
 
@@ -21,10 +31,17 @@ if TYPE_CHECKING:
 
 SCREENS = (
     ("Review", "review", ":material/search:", review.page),
+    ("Queue", "queue", ":material/format_list_numbered:", queue.page),
     ("Concepts", "concepts", ":material/category:", concepts.page),
     ("Runs", "runs", ":material/model_training:", runs.page),
     ("Report", "report", ":material/summarize:", report.page),
+    ("Agreement", "agreement", ":material/handshake:", agreement.page),
+    ("Case studies", "studies", ":material/school:", studies.page),
+    ("Settings", "settings", ":material/tune:", settings.page),
 )
+# Screens behind the second menu: what several people do together, less often than reviewing.
+TEAM = "Team"
+OF_THE_TEAM = frozenset({"agreement", "studies", "settings"})
 
 
 def main(services: "Services") -> None:
@@ -34,23 +51,27 @@ def main(services: "Services") -> None:
     state = DeskState(st.session_state)
     reviewer = sign_in.seated(services, state)
     if reviewer is None:
-        _navigate([st.Page(partial(sign_in.page, services, state), title="Sign in", url_path="in")])
+        asking = st.Page(partial(sign_in.page, services, state), title="Sign in", url_path="in")
+        _navigate({"": [asking]})
         return
     projects = services.projects.list()
     if not projects:
-        _navigate([st.Page(_no_project, title="Welcome", url_path="welcome")])
+        welcome = st.Page(partial(_no_project, reviewer), title="Welcome", url_path="welcome")
+        _navigate({"": [welcome]})
         return
     project = _project(state, projects)
     sitting = Sitting(services, state, reviewer, project)
-    pages = [
-        st.Page(partial(_screen, screen, sitting, projects), title=title, url_path=path, icon=icon,
-                default=path == "review")
-        for title, path, icon, screen in SCREENS
-    ]  # fmt: skip
-    _navigate(pages)
+    pages: dict[str, list[st.Page]] = {"": [], TEAM: []}
+    for title, path, icon, screen in SCREENS:
+        page = st.Page(
+            partial(_screen, screen, sitting, projects), title=title, url_path=path, icon=icon,
+            default=path == "review",
+        )  # fmt: skip
+        pages[TEAM if path in OF_THE_TEAM else ""].append(page)
+    _navigate({group: found for group, found in pages.items() if found})
 
 
-def _navigate(pages: list[st.Page]) -> None:
+def _navigate(pages: dict[str, list[st.Page]]) -> None:
     st.navigation(pages, position="top").run()
 
 
@@ -76,9 +97,8 @@ def _pick_project(sitting: Sitting, projects: tuple[ProjectView, ...]) -> None:
     # A key per project closes the list after the choice.
     with st.popover(f":gray[Project] {name}", type="tertiary", key=f"at-{sitting.project.id}"):
         for project in projects:
-            done = f"{project.reviewed} of {project.cases} reviewed"
             st.button(
-                f"{chrome.plain(project.name)} :gray[{done}]",
+                f"{chrome.plain(project.name)} :gray[{project.cases} cases]",
                 key=f"project-{project.id}",
                 width="stretch",
                 disabled=project.id == sitting.project.id,
@@ -98,7 +118,8 @@ def _who(sitting: Sitting) -> None:
         st.button("Someone else reviews now", on_click=sitting.state.sign_out)
 
 
-def _no_project() -> None:
+def _no_project(reviewer: Reviewer) -> None:
+    remember(reviewer.name)
     chrome.empty(
         "No project yet",
         "Build the demo (a few minutes), or bring a folder of your own images:",

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dashboard.services.agreement import AgreementService
 from dashboard.services.attributing import AttributeService
+from dashboard.services.concept_examples import ConceptCodes
 from dashboard.services.concepts import ConceptService
 from dashboard.services.demo import BUNDLE, DemoPlan, DemoService
+from dashboard.services.diagnosing import DiagnoseService
+from dashboard.services.discovering import DiscoverService
 from dashboard.services.discovery import DiscoveryService
 from dashboard.services.doctor import DoctorService
 from dashboard.services.engines import Engines
 from dashboard.services.explaining import ExplainService
+from dashboard.services.folded import Folded
+from dashboard.services.hierarchy import HierarchyService
+from dashboard.services.image_files import ImageFiles
 from dashboard.services.ingest import IngestService
 from dashboard.services.known_attributes import KnownAttributeService
+from dashboard.services.layers import LayerService
+from dashboard.services.notes import NoteService
 from dashboard.services.projects import ProjectService
 from dashboard.services.publishing import Publisher
+from dashboard.services.queue import QueueService
 from dashboard.services.reports import ReportService
 from dashboard.services.review import ReviewService
 from dashboard.services.run_work import RunWork
 from dashboard.services.runs import RunService
+from dashboard.services.settings_of import SettingsService
+from dashboard.services.similar import DecisionTables
+from dashboard.services.studies import StudyService
 from dashboard.services.tasks import TaskService
+from dashboard.services.training import TrainingService
+from dashboard.services.validating import ValidateService
 from dashboard.services.verdict_io import VerdictIO
+from dashboard.services.what_if import WhatIfService
 from dashboard.settings import Settings
 from db.engine import create_engine
 from db.unit_of_work import UnitOfWorkFactory, uow_factory
@@ -40,11 +57,24 @@ class Services:
     discovery: DiscoveryService
     explain: ExplainService
     attribute: AttributeService
+    layers: LayerService
+    images: ImageFiles
+    what_if: WhatIfService
+    notes: NoteService
+    diagnosing: DiagnoseService
+    validating: ValidateService
+    discovering: DiscoverService
     review: ReviewService
+    queue: QueueService
+    settings_of: SettingsService
     concepts: ConceptService
+    hierarchy: HierarchyService
     runs: RunService
     work: RunWork
     reports: ReportService
+    agreement: AgreementService
+    studies: StudyService
+    training: TrainingService
     tasks: TaskService
     attributes: KnownAttributeService
     verdicts: VerdictIO
@@ -63,10 +93,16 @@ def build(
     """
     uow = uow_factory(create_engine(settings.database_url))
     engines = Engines(settings)
-    publisher = Publisher(uow, engines)
+    queue = QueueService(uow, engines)
+    rules = SettingsService(uow, planned_anew=queue.plan)
+    publisher = Publisher(uow, engines, planned=queue.published)
     discovery = DiscoveryService(uow, engines, publisher, settings)
     explain = ExplainService(uow, engines)
     ingest = IngestService(uow, settings.workspace)
+    attribute = AttributeService(uow, engines, settings)
+    layers, what_if = LayerService(uow, attribute), WhatIfService(engines)
+    codes, folded = ConceptCodes(engines), Folded()
+    tables = DecisionTables(uow, codes)
     demo = DemoService(uow, ingest, discovery, explain, settings, plan=plan, bundle=demo_bundle)
     return Services(
         settings=settings,
@@ -77,15 +113,38 @@ def build(
         ingest=ingest,
         discovery=discovery,
         explain=explain,
-        attribute=AttributeService(uow, engines, settings),
-        review=ReviewService(uow, explain),
-        concepts=ConceptService(uow, engines),
-        runs=RunService(uow, settings, activated=publisher.carry_names),
+        attribute=attribute,
+        layers=layers,
+        images=ImageFiles(uow),
+        what_if=what_if,
+        notes=NoteService(uow),
+        diagnosing=DiagnoseService(uow, tables, engines),
+        validating=ValidateService(uow, tables, engines),
+        discovering=DiscoverService(uow, tables, engines),
+        review=ReviewService(uow, explain, levers=what_if, layers=layers, folded=folded),
+        queue=queue,
+        settings_of=rules,
+        concepts=ConceptService(uow, engines, rules, folded, codes),
+        hierarchy=HierarchyService(uow, rules, folded),
+        runs=RunService(uow, settings, activated=_each(publisher.carry_names, queue.activated)),
         work=RunWork(uow, settings, engines, publisher, discovery, demo),
         reports=ReportService(uow),
+        agreement=AgreementService(uow, rules),
+        studies=StudyService(uow, rules, explain),
+        training=TrainingService(uow, rules),
         tasks=TaskService(uow, engines),
         attributes=KnownAttributeService(uow, engines),
         verdicts=VerdictIO(uow, explain),
         demo=demo,
         doctor=DoctorService(uow, engines, settings),
     )
+
+
+def _each(*told: Callable[[str], object]) -> Callable[[str], None]:
+    """One listener that tells several, in order."""
+
+    def tell(version_id: str) -> None:
+        for each in told:
+            each(version_id)
+
+    return tell

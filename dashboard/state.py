@@ -15,6 +15,7 @@ _PROJECT = "insight.project"
 _SESSION = "insight.session"
 _ANSWERS = "insight.answers"
 _LEFT = "insight.signed_out"
+_LEASE = "insight.lease"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class DeskState:
         # Plain tuples outlive a reload of this module in development; instances would not.
         self._store[_REVIEWER] = (reviewer.id, reviewer.name)
         self._store[_ANSWERS] = {}
+        self._store[_LEASE] = None
         self._store[_LEFT] = False
 
     def sign_out(self) -> None:
@@ -71,6 +73,15 @@ class DeskState:
     @project_id.setter
     def project_id(self, value: str) -> None:
         self._store[_PROJECT] = value
+
+    def leased(self, case_id: str, *, since: float) -> bool:
+        """Whether this case's lease was taken or renewed after `since` (monotonic seconds)."""
+        held, at = self._store.get(_LEASE) or ("", 0.0)
+        return bool(held == case_id and at > since)
+
+    def lease(self, case_id: str, *, at: float) -> None:
+        """Note when a case's lease was taken; only the latest is remembered."""
+        self._store[_LEASE] = (case_id, at)
 
     @property
     def session(self) -> str:

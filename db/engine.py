@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from db.errors import Busy
 
 BUSY_SECONDS = 10
+DEADLOCK = "40P01"  # PostgreSQL: two transactions wait for each other
 WAL_ATTEMPTS = 200  # of 0.05 s each
 READ_ONLY = "insight_read_only"  # execution option of an engine or connection
 _DEFAULT_POSTGRES = {"postgres", "postgresql"}
@@ -53,6 +54,7 @@ def create_engine(
         json_serializer=_to_json,
     )
     event.listen(engine, "begin", _begin_server)
+    event.listen(engine, "handle_error", _say_busy, retval=True)
     return engine
 
 
@@ -127,6 +129,9 @@ def _begin_server(connection: Connection) -> None:
 
 
 def _say_busy(context: ExceptionContext) -> Exception | None:
-    if getattr(context.original_exception, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+    refused = context.original_exception
+    if getattr(refused, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
         return Busy("the database is in use by another writer: try again in a moment")
+    if getattr(refused, "sqlstate", None) == DEADLOCK:
+        return Busy("another writer was faster at the same rows: try again in a moment")
     return None

@@ -102,6 +102,8 @@ class AssessmentRecord:
     comment: str
     revision: int
     created_at: datetime
+    blind: bool = False  # given before the model's word was shown
+    undoes: str | None = None  # id of the assessment that this one took back
 
 
 @dataclass(frozen=True)

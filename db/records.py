@@ -204,6 +204,16 @@ class TallyRecord:
 
 
 @dataclass(frozen=True)
+class ClassTally:
+    """Standing verdicts on one concept in the cases predicted as one class."""
+
+    label: str
+    correct: int
+    spurious: int
+    unsure: int
+
+
+@dataclass(frozen=True)
 class NameRecord:
     """One event of a concept's name history (revision 1 is the first)."""
 
@@ -248,7 +258,10 @@ class NewCase:
     logit: float
     bias: float
     probabilities: tuple[tuple[str, float], ...]  # class, probability; class order
-    queue_order: int
+    queue_order: int  # among the cases added with it; the store keeps places dense from 0
+    queue_reason: str = ""  # why it stands there, in words
+    queue_score: float = 0.0
+    wanted: int = 1  # how many people are to judge it
 
 
 @dataclass(frozen=True)
@@ -267,6 +280,9 @@ class CaseRecord:
     queue_order: int
     explanation: dict[str, Any] | None  # None until explained
     image: ImageRecord
+    queue_reason: str = ""
+    queue_score: float = 0.0
+    wanted: int = 1  # how many people are to judge it
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,33 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.engine import read_only as reading
+from db.log import Log
+from db.repositories.adjudications import AdjudicationRepository
+from db.repositories.agreement import AgreementRepository
 from db.repositories.assessments import AssessmentRepository
 from db.repositories.audit import AuditRepository
 from db.repositories.base import translated
 from db.repositories.cases import CaseRepository
+from db.repositories.class_verdicts import ClassVerdictRepository
+from db.repositories.concept_marks import ConceptMarkRepository
 from db.repositories.concepts import ConceptRepository
 from db.repositories.cues import CueRepository
+from db.repositories.drawings import DrawingRepository
+from db.repositories.hierarchy import HierarchyRepository
 from db.repositories.images import ImageRepository
+from db.repositories.members import MemberRepository
+from db.repositories.mode_reads import ModeReads
+from db.repositories.notes import NoteRepository
+from db.repositories.plan_reads import PlanReads
+from db.repositories.project_settings import ProjectSettingsRepository
 from db.repositories.projects import ProjectRepository
+from db.repositories.queue import QueueRepository
 from db.repositories.relations import RelationRepository
 from db.repositories.reviewers import ReviewerRepository
 from db.repositories.runs import RunRepository
 from db.repositories.snapshots import SnapshotRepository
+from db.repositories.studies import StudyRepository
+from db.repositories.undo import UndoRepository
 from db.repositories.verdicts import VerdictRepository
 from db.repositories.versions import VersionRepository
 
@@ -40,6 +55,21 @@ class UnitOfWork:
         self.cues = CueRepository(session)
         self.verdicts = VerdictRepository(session)
         self.assessments = AssessmentRepository(session)
+        self.drawings = DrawingRepository(session)
+        self.notes = NoteRepository(session)
+        self.queue = QueueRepository(session)
+        self.plan = PlanReads(session)
+        self.modes = ModeReads(session)
+        self.undo = UndoRepository(session)
+        self.settings = ProjectSettingsRepository(session)
+        self.members = MemberRepository(session)
+        self.class_verdicts = ClassVerdictRepository(session)
+        self.concept_marks = ConceptMarkRepository(session)
+        self.hierarchy = HierarchyRepository(session)
+        self.adjudications = AdjudicationRepository(session)
+        self.studies = StudyRepository(session)
+        self.agreement = AgreementRepository(session)
+        self.log = Log(session)
         self.reviewers = ReviewerRepository(session)
         self.snapshots = SnapshotRepository(session)
         self.runs = RunRepository(session)

@@ -5,7 +5,7 @@ refused (each part is named); 4 the request cannot be carried out (the reason is
 130 interrupted. Heavy libraries are imported inside the commands, so that --help is quick.
 """
 
-from dashboard.cli import attributes, compare, engine, work
+from dashboard.cli import attributes, compare, engine, queue, work
 from dashboard.cli.shared import app, main, plain
 
-__all__ = ["app", "attributes", "compare", "engine", "main", "plain", "work"]
+__all__ = ["app", "attributes", "compare", "engine", "main", "plain", "queue", "work"]

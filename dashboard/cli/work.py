@@ -69,6 +69,9 @@ def up(
             services.demo.build(quick=True, progress=report)
     if services.demo.incomplete():
         services.runs.ensure_demo_run()
+    for project in services.projects.list():
+        if services.queue.catch_up(project.id):
+            typer.echo(f"planned the queue of {plain(project.name)}")
     raise typer.Exit(keep_up(settings, typer.echo))
 
 

@@ -11,28 +11,17 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.components import words
-from dashboard.components.bundle import asset, bundle
-from dashboard.viewmodels import (
-    REASONS,
-    AssessmentView,
-    CaseView,
-    CueView,
-    NodeView,
-    VerdictView,
-)
+from dashboard.components.bundle import bundle
+from dashboard.components.events import Mode
+from dashboard.components.parts import case_part
+from dashboard.components.picture import Picture, drawings_part, image_part, layers_part
+from dashboard.components.served import loader, styles
+from dashboard.viewmodels import CaseView
 
 NAME = "insight_viewer"
 
-_mount = st.components.v2.component(NAME, css=asset("viewer.css"), js=bundle())
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Encoded image bytes and their media type."""
-
-    content: bytes
-    mime: str
+_inline = st.components.v2.component(NAME, css=styles(), js=bundle())
+_served = st.components.v2.component(f"{NAME}_served", js=loader())
 
 
 @dataclass(frozen=True)
@@ -44,6 +33,14 @@ class Ack:
 
 
 @dataclass(frozen=True)
+class Study:
+    """A collection of case studies that a case can be kept in."""
+
+    id: str
+    title: str
+
+
+@dataclass(frozen=True)
 class Sitting:
     """Who looks at what: enough for the browser to keep unanswered events apart."""
 
@@ -51,6 +48,8 @@ class Sitting:
     reviewer_id: str
     project_id: str
     classes: tuple[str, ...]
+    mode: Mode = "review"
+    studies: tuple[Study, ...] = ()
 
 
 def viewer(
@@ -63,7 +62,8 @@ def viewer(
     on_events: Callable[[], None],
 ) -> None:
     """Mount the desk. `on_events` is called when events wait under `key` (see `raw_events`)."""
-    _mount(key=key, data=packet(case, picture, sitting, acks), on_events_change=on_events)
+    mount = _served if picture.url else _inline  # a picture with an address: the routes run
+    mount(key=key, data=packet(case, picture, sitting, acks), on_events_change=on_events)
 
 
 def raw_events(value: object) -> object:
@@ -76,14 +76,15 @@ def packet(case: CaseView, picture: Picture, sitting: Sitting, acks: Mapping[str
 
     The JSON's `blobs` maps a blob's name ("image", "map0", ...) to its start and size.
     """
-    blobs = {"image": picture.content}
+    blobs = {"image": picture.content} if picture.content else {}
     blobs |= {f"map{index}": cue.map_u8 for index, cue in enumerate(case.cues)}
     table: dict[str, list[int]] = {}
     at = 0
     for name, content in blobs.items():
         table[name] = [at, len(content)]
         at += len(content)
-    model = _case(case, picture) | _sitting(sitting) | {"acks": _acks(acks), "blobs": table}
+    model = case_part(case) | _pictures(case, picture) | _sitting(sitting)
+    model |= {"acks": _acks(acks), "blobs": table}
     head = json.dumps(model, ensure_ascii=False).encode()
     return b"".join((len(head).to_bytes(4, "little"), head, *blobs.values()))
 
@@ -94,7 +95,8 @@ def _sitting(sitting: Sitting) -> dict[str, Any]:
         "reviewer_id": sitting.reviewer_id,
         "project_id": sitting.project_id,
         "classes": list(sitting.classes),
-        "reasons": list(REASONS),
+        "mode": sitting.mode,
+        "studies": [{"id": study.id, "title": study.title} for study in sitting.studies],
     }
 
 
@@ -102,89 +104,9 @@ def _acks(acks: Mapping[str, Ack]) -> dict[str, Any]:
     return {key: {"ok": ack.ok, "message": ack.message} for key, ack in acks.items()}
 
 
-def _case(case: CaseView, picture: Picture) -> dict[str, Any]:
+def _pictures(case: CaseView, picture: Picture) -> dict[str, Any]:
     return {
-        "id": case.id,
-        "position": case.position,
-        "total": case.total,
-        "previous_id": case.previous_id,
-        "next_id": case.next_id,
-        "image": {
-            "id": case.image_id,
-            "name": case.image_name,
-            "mime": picture.mime,
-            "size": f"{case.width} x {case.height} pixels",
-        },
-        "alt": words.picture(case),
-        "label": case.label,
-        "prediction": case.prediction,
-        "confidence": case.confidence,
-        "logit": case.logit,
-        "bias": case.bias,
-        "probabilities": sorted(case.probabilities, key=lambda pair: -pair[1]),
-        "set_text": words.held(case.class_set, len(case.probabilities)),
-        "set_note": case.class_set.note if case.class_set else "",
-        "reconstruction": case.reconstruction,
-        "other_text": f"{case.other:+.2f}".replace("-", "\u2212"),
-        "version": case.version_hash[:10],
-        "narrative": case.narrative,
-        "cues": [_cue(cue) for cue in case.cues],
-        "tree": [_node(node) for node in case.tree],
-        "assessment": _assessment(case.assessment),
-    }
-
-
-def _cue(cue: CueView) -> dict[str, Any]:
-    return {
-        "id": cue.id,
-        "letter": cue.letter,
-        "concept_id": cue.concept_id,
-        "concept": cue.concept,
-        "name": cue.name,
-        "qualifier": cue.qualifier,
-        "named": cue.named,
-        "level": cue.level,
-        "activation": cue.activation,
-        "contribution": cue.contribution,
-        "effect": cue.causal_effect,
-        "grid": list(cue.grid),
-        "where": words.place(cue.regions),
-        "mine": _verdict(cue.mine),
-        "agree_note": cue.agree_note,
-    }
-
-
-def _verdict(verdict: VerdictView | None) -> dict[str, Any] | None:
-    if verdict is None:
-        return None
-    return {
-        "value": verdict.value,
-        "scope": verdict.scope,
-        "reason": verdict.reason,
-        "comment": verdict.comment,
-        "revision": verdict.revision,
-        "at": f"{verdict.at.astimezone():%H:%M}",
-    }
-
-
-def _node(node: NodeView) -> dict[str, Any]:
-    return {
-        "concept_id": node.concept_id,
-        "name": node.name,
-        "qualifier": node.qualifier,
-        "kind": node.kind,
-        "total": node.total,
-        "cue_id": node.cue_id,
-        "children": [_node(child) for child in node.children],
-    }
-
-
-def _assessment(word: AssessmentView | None) -> dict[str, Any] | None:
-    if word is None:
-        return None
-    return {
-        "agree": word.agree,
-        "corrected_label": word.corrected_label,
-        "comment": word.comment,
-        "revision": word.revision,
+        "image": image_part(case, picture),
+        "drawings": drawings_part(case),
+        "layers": layers_part(case),
     }

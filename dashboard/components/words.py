@@ -21,26 +21,55 @@ def place(regions: tuple[RegionView, ...]) -> str:
 def picture(case: CaseView) -> str:
     """One text for a reviewer who cannot see the canvas."""
     label = f", label {case.label}" if case.label else ""
-    cues = "; ".join(_cue(cue) for cue in case.cues) or "no cues"
+    hidden = "prediction" in case.hidden
+    cues = "; ".join(_cue(cue, hidden) for cue in case.cues) or "no cues"
+    said = f"Prediction {case.prediction}, {100 * case.confidence:.0f} % sure"
     return (
         f"Image {case.image_name}, {case.width} by {case.height} pixels. "
-        f"Prediction {case.prediction}, {100 * case.confidence:.0f} % sure{label}. Cues: {cues}."
+        f"{'Prediction hidden' if hidden else said}{label}. Cues: {cues}."
     )
+
+
+FAIR, GOOD = 0.5, 0.75  # as core.agreement has them; a test holds the two together
+
+
+def trust(value: float) -> str:
+    """How far an explanation can be trusted, in a word.
+
+    >>> [trust(value) for value in (0.2, 0.5, 0.9)]
+    ['low', 'fair', 'good']
+    """
+    return "low" if value < FAIR else "fair" if value < GOOD else "good"
 
 
 def held(found: ClassSetView | None, classes: int) -> str:
     """The classes that cannot be ruled out, as a short line; "" where nothing is known.
 
     >>> held(ClassSetView(("naevus",), 0.9, True, ""), 3)
-    'set at 90 %: naevus alone'
+    'naevus alone'
     """
     if found is None:
         return ""
     if not found.informed or len(found.classes) == classes:
-        return f"set at {100 * found.coverage:.4g} %: any class"
+        return "any class"
+    if len(", ".join(found.classes)) > MOST and len(found.classes) > 1:
+        return f"{len(found.classes)} of {classes} classes"
     alone = " alone" if len(found.classes) == 1 else ""
-    return f"set at {100 * found.coverage:.4g} %: {', '.join(found.classes)}{alone}"
+    return f"{', '.join(found.classes)}{alone}"
 
 
-def _cue(cue: CueView) -> str:
-    return f"{cue.letter} {cue.name}, {place(cue.regions)}, {cue.causal_effect:+.2f} logit"
+MOST = 28  # letters: a longer list of classes does not fit
+
+
+def held_in_full(found: ClassSetView | None) -> str:
+    """The same at length, for a tip."""
+    if found is None:
+        return ""
+    share = f"{100 * found.coverage:.4g} %"
+    listed = ", ".join(found.classes)
+    return f"Cannot be ruled out at {share}: {listed}. {found.note}".strip()
+
+
+def _cue(cue: CueView, hidden: bool) -> str:
+    effect = "" if hidden else f", {cue.causal_effect:+.2f} logit"
+    return f"{cue.letter} {cue.name}, {place(cue.regions)}{effect}"

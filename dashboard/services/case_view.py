@@ -1,67 +1,156 @@
 """A case as the Review screen shows it: rows folded into frozen view models.
 
 Names are folded at view time: a rename shows everywhere at once, also in narratives and trees
-that were stored before it.
+that were stored before it. What the project hides from this reviewer is blanked here
+(blinding.py), so that it never leaves the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
-from core.agreement import in_words
+from core.agreement import in_words, trust, trust_of_all
 from core.narrative import disagreement
 from core.qualifiers import Namesake, qualifiers
 from core.regions import place_in_words
 from core.types import Region
+from dashboard.services import blinding
+from dashboard.services.case_tree import case_nodes
+from dashboard.services.folded import Folded
 from dashboard.services.narrating import class_set, counterfactual, renarrate
+from dashboard.services.project_settings import ProjectSettings
 from dashboard.viewmodels import (
     AssessmentView,
     CaseView,
     ClassSetView,
     CueView,
+    DrawingView,
     FlipView,
+    LayerView,
     NodeView,
+    NoteView,
+    PeerView,
     RegionView,
     VerdictView,
+    WhatIfView,
 )
+from db.desk_records import DrawingRecord, NoteRecord, PeerRecord
 from db.feedback_records import AssessmentRecord, VerdictRecord
+from db.hierarchy_records import HierarchyRecord
 from db.records import CaseRecord, CueRecord, VersionRecord
 from db.unit_of_work import UnitOfWork
 
 
-def build(uow: UnitOfWork, case_id: str, reviewer_id: str) -> CaseView:
-    """The view of an explained case, within an open (read-only) unit of work."""
-    case = uow.cases.get(case_id)
+class Levers(Protocol):
+    """What is needed of WhatIfService."""
+
+    def of(
+        self, case: CaseRecord, version: VersionRecord, cues: Sequence[CueRecord],
+        names: Mapping[int, str], ids: Mapping[int, str],
+    ) -> WhatIfView | None:  # fmt: skip
+        """What can be moved in a case."""
+
+
+class Layers(Protocol):
+    """What is needed of LayerService."""
+
+    def available(
+        self, case: CaseRecord, version: VersionRecord
+    ) -> Sequence[tuple[str, str, Any, str]]:
+        """Key, name, kind and one line about each picture that can be laid over a case."""
+
+
+def build(
+    uow: UnitOfWork,
+    case_id: str,
+    reviewer_id: str,
+    *,
+    rules: ProjectSettings | None = None,
+    levers: Levers | None = None,
+    layers: Layers | None = None,
+    folded: Folded | None = None,
+    case: CaseRecord | None = None,
+) -> CaseView:
+    """The view of an explained case, within an open (read-only) unit of work.
+
+    Its place in the reviewer's own order is filled in by ReviewService. The tree and the names
+    are those that people made of the hierarchy: a merged concept bears the name of the one that
+    stands for it.
+    """
+    rules = rules or ProjectSettings()
+    case = case or uow.cases.get(case_id)  # given where it was read in this transaction
     version = uow.versions.get(case.version_id)
     cues = uow.cues.list(case_id)
-    mine = uow.verdicts.standing(case_id, reviewer_id)
-    assessment = uow.assessments.standing(case_id, reviewer_id)
-    names = uow.concepts.names(case.project_id, version.dictionary_hash)
-    ids = uow.concepts.ids(case.project_id, version.dictionary_hash)
-    place = uow.cases.neighbours(case_id)
     explanation = case.explanation or {}
-    nodes = explanation.get("tree", [])
+    now = (folded or Folded()).of(uow, case.project_id, version.dictionary_hash)
+    nodes = case_nodes(explanation.get("tree", []), now)
+    names, ids = _known(uow, folded or Folded(), now, version, _numbers(cues, nodes, explanation))
+    cues = tuple(_renamed(cue, names) if cue.number in now.aliases else cue for cue in cues)
+    assessment = uow.assessments.standing(case_id, reviewer_id)
+    mine = assessment_view(assessment) if assessment else None
+    hidden = blinding.hidden_now(rules.blind, mine)
     apart = qualifiers([*_namesakes(cues), *_others(nodes, names, {cue.number for cue in cues})])
-    return CaseView(
+    shown = CaseView(
         id=case.id,
-        position=place.position,
-        total=place.total,
-        previous_id=place.previous_id,
-        next_id=place.next_id,
+        position=0,
+        total=0,
+        previous_id=None,
+        next_id=None,
         reconstruction=float(explanation.get("reconstruction") or 0.0),
         other=float(explanation.get("other") or 0.0),
-        cues=tuple(
-            _cue(cue, rank, mine.get(cue.id), apart, _note(cue, explanation))
-            for rank, cue in enumerate(cues)
-        ),
+        cues=_cues(uow, cues, reviewer_id, apart, explanation),
         tree=_tree(nodes, names, ids, {cue.number: cue.id for cue in cues}, apart),
         narrative=renarrate(case, cues, names),
         class_set=_class_set(explanation),
         flip=_flip(explanation, names),
-        assessment=assessment_view(assessment) if assessment else None,
+        trust=_trust(cues, explanation),
+        assessment=mine,
+        criteria=rules.criteria,
+        reasons=rules.reasons,
+        drawings=tuple(map(drawing_view, uow.drawings.standing(case_id, reviewer_id))),
+        notes=_notes(uow.notes.of_case(case_id), reviewer_id, hidden),
+        layers=tuple(_layers(layers, case, version)),
+        what_if=levers.of(case, version, cues, names, ids) if levers else None,
         **_facts(case, version),
     )
+    return blinding.blinded(shown, hidden)
+
+
+def _numbers(
+    cues: Sequence[CueRecord], nodes: Sequence[Mapping[str, Any]], explanation: Mapping[str, Any]
+) -> set[int]:
+    """Concepts whose names or ids a case shows: some of thousands."""
+    found = {cue.number for cue in cues}
+    flips = explanation.get("counterfactual") or {}
+    found |= {int(change["concept"]) for change in flips.get("changes", [])}
+    waiting = [*nodes, *explanation.get("tree", [])]
+    while waiting:
+        node = waiting.pop()
+        found.add(int(node["concept"]))
+        waiting.extend(node.get("children", ()))
+    return found
+
+
+def _known(
+    uow: UnitOfWork,
+    folded: Folded,
+    now: HierarchyRecord,
+    version: VersionRecord,
+    numbers: Set[int],
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Names that stand (merged concepts under their survivor's) and ids, by number."""
+    wanted = numbers | {now.survivor(number) for number in numbers}
+    found = folded.concepts(uow, version.project_id, version.dictionary_hash, wanted)
+    names = {number: row.name for number, row in found.items() if row.name is not None}
+    merged = {number: now.survivor(number) for number in numbers if number in now.aliases}
+    names |= {number: names.get(to, f"concept {to}") for number, to in merged.items()}
+    return names, {number: row.id for number, row in found.items()}
+
+
+def _renamed(cue: CueRecord, names: Mapping[int, str]) -> CueRecord:
+    return replace(cue, name=names.get(cue.number, cue.name))
 
 
 def _facts(case: CaseRecord, version: VersionRecord) -> dict[str, Any]:
@@ -109,8 +198,42 @@ def assessment_view(row: AssessmentRecord) -> AssessmentView:
     """An assessment as shown."""
     return AssessmentView(
         row.id, row.agree, row.corrected_label, row.comment, row.revision, row.created_at,
-        row.reviewer,
+        row.reviewer, tuple((key, int(points)) for key, points in row.ratings.items()),
     )  # fmt: skip
+
+
+def drawing_view(row: DrawingRecord) -> DrawingView:
+    """A drawing as shown."""
+    points = tuple((float(x), float(y)) for x, y in row.points)
+    return DrawingView(
+        row.id, row.kind, row.shape, points, row.note, row.cue_id, row.reviewer, row.created_at
+    )
+
+
+def note_view(row: NoteRecord) -> NoteView:
+    """A note as shown."""
+    return NoteView(row.id, row.kind, row.text, row.payload, row.reviewer, row.created_at)
+
+
+def _notes(rows: Sequence[NoteRecord], reviewer_id: str, hidden: Set[str]) -> tuple[NoteView, ...]:
+    """Everybody's notes; only one's own while anything is hidden, since they may tell it."""
+    return tuple(note_view(row) for row in rows if not hidden or row.reviewer_id == reviewer_id)
+
+
+def _layers(layers: Layers | None, case: CaseRecord, version: VersionRecord) -> list[LayerView]:
+    """Without addresses: the screen signs them, since pictures are fetched outside the session."""
+    found = layers.available(case, version) if layers else ()
+    return [LayerView(key, name, kind, "", about) for key, name, kind, about in found]
+
+
+def _trust(cues: Sequence[CueRecord], explanation: Mapping[str, Any]) -> float | None:
+    if not cues or explanation.get("reconstruction") is None:
+        return None
+    return trust_of_all(
+        [cue.contribution for cue in cues],
+        [cue.causal_effect for cue in cues],
+        float(explanation["reconstruction"]),
+    )
 
 
 def _class_set(explanation: Mapping[str, Any]) -> ClassSetView | None:
@@ -160,9 +283,27 @@ def _note(cue: CueRecord, explanation: Mapping[str, Any]) -> str | None:
     return in_words(stored[0]) if stored else disagreement(cue.contribution, cue.causal_effect)
 
 
+def _cues(
+    uow: UnitOfWork,
+    cues: Sequence[CueRecord],
+    reviewer_id: str,
+    apart: Mapping[int, str],
+    explanation: Mapping[str, Any],
+) -> tuple[CueView, ...]:
+    case_id = cues[0].case_id if cues else ""
+    mine = uow.verdicts.standing(case_id, reviewer_id)
+    peers = uow.verdicts.peers(case_id, reviewer_id)
+    return tuple(
+        _cue(
+            cue, rank, mine.get(cue.id), apart, _note(cue, explanation), peers.get(cue.id, ())
+        )
+        for rank, cue in enumerate(cues)
+    )  # fmt: skip
+
+
 def _cue(
     cue: CueRecord, rank: int, mine: VerdictRecord | None, apart: Mapping[int, str],
-    note: str | None,
+    note: str | None, peers: Sequence[PeerRecord],
 ) -> CueView:  # fmt: skip
     return CueView(
         id=cue.id,
@@ -182,6 +323,8 @@ def _cue(
         mine=verdict_view(mine) if mine else None,
         agree_note=note,
         qualifier=apart.get(cue.number, ""),
+        trust=trust(cue.contribution, cue.causal_effect),
+        peers=tuple(PeerView(p.reviewer, p.value, p.scope, p.reason) for p in peers),
     )
 
 

@@ -14,9 +14,11 @@ class ProjectService:
         self._uow = uow_factory
 
     def list(self) -> tuple[ProjectView, ...]:
-        """Every project, by name."""
+        """Every project, by name. Every screen asks for this, so nothing is tallied."""
         with self._uow(read_only=True) as uow:
-            return tuple(project_view(uow, project) for project in uow.projects.list())
+            return tuple(
+                project_view(uow, project, tallied=False) for project in uow.projects.list()
+            )
 
     def get(self, id_or_name: str) -> ProjectView:
         """One project by id or name; raises NotFound."""
@@ -24,16 +26,16 @@ class ProjectService:
             return project_view(uow, uow.projects.find(id_or_name))
 
 
-def project_view(uow: UnitOfWork, project: ProjectRecord) -> ProjectView:
-    """A project with its active version and how far it is reviewed."""
+def project_view(uow: UnitOfWork, project: ProjectRecord, *, tallied: bool = True) -> ProjectView:
+    """A project with its active version and, if `tallied`, how far it is reviewed."""
     active = uow.versions.active(project.id)
-    counts = uow.cases.counts(active.id) if active is not None else None
+    reviewed = uow.cases.counts(active.id).reviewed if tallied and active is not None else None
     return ProjectView(
         id=project.id,
         name=project.name,
         classes=project.classes,
         notice=project.notice,
         active_version=active.hash if active is not None else None,
-        cases=counts.total if counts is not None else 0,
-        reviewed=counts.reviewed if counts is not None else 0,
+        cases=uow.cases.total(active.id) if active is not None else 0,
+        reviewed=reviewed if active is not None else 0,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,9 +42,17 @@ class Published:
 class Publisher:
     """Registers bundles; every registration is one transaction and harmless when repeated."""
 
-    def __init__(self, uow_factory: UnitOfWorkFactory, engines: Engines) -> None:
+    def __init__(
+        self,
+        uow_factory: UnitOfWorkFactory,
+        engines: Engines,
+        *,
+        planned: Callable[[str, int], object] = lambda version_id, before: None,
+    ) -> None:
+        """`planned` is told of a version that has new cases, and how many it had before."""
         self._uow = uow_factory
         self._engines = engines
+        self._planned = planned
 
     def publish(
         self,
@@ -117,6 +125,9 @@ class Publisher:
             if known is None or cases:
                 _audit(uow, version, run_id, len(cases))
             uow.commit()
+        if known is None or cases:
+            progress(0.99, "planning the queue")
+            self._planned(version.id, len(have))
         progress(1.0, "published")
         return Published(version, names)
 

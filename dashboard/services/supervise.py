@@ -37,7 +37,7 @@ class Child:
 
 def children(settings: Settings) -> tuple[Child, ...]:
     """The worker, which is restarted, and the app, whose end ends everything."""
-    script = Path(__file__).resolve().parent.parent / "app.py"
+    script = Path(__file__).resolve().parent.parent / "serve.py"
     python = sys.executable
     flags = {
         "server.address": HOST,

@@ -19,8 +19,8 @@ from typing import Any, get_args
 from core.errors import ConfigError, InsightError, TableError
 from dashboard.services.names import clean_name
 from dashboard.services.review import CaseExplainer
+from dashboard.services.settings_of import reasons_ever
 from dashboard.services.tables import unquote_cell, write_csv
-from dashboard.viewmodels import REASONS
 from db.errors import NotFound, StoreError
 from db.feedback_records import VerdictExport
 from db.records import CaseRecord, CueRecord, Scope, VerdictValue
@@ -92,6 +92,8 @@ class VerdictIO:
             if _is_known(uow, row):
                 return False
             case = _find_case(uow, row)
+            if row.reason is not None:
+                _one_of(row.reason, reasons_ever(uow, case.project_id), "reason")
         if case.explanation is None:
             self._explain.explain_case(case.id)
         with self._uow() as uow:
@@ -179,7 +181,7 @@ def _parse(cells: Mapping[str, str], project: str | None) -> _Row:
         "reviewer": clean_name(cell("reviewer"), "the reviewer's name"),
         "value": _one_of(cell("value"), get_args(VerdictValue), "value"),
         "scope": _one_of(cell("scope") or "here", get_args(Scope), "scope"),
-        "reason": _one_of(cell("reason"), REASONS, "reason") if cell("reason") else None,
+        "reason": cell("reason") or None,
         "comment": cells.get("comment", ""),
         "given_at": given_at,
     }

@@ -15,6 +15,17 @@ _STYLE = """
 [data-testid="stHeading"] h3 { font-size: 1rem; }
 [data-testid="stMetricValue"] { font-size: 1.5rem; font-variant-numeric: tabular-nums; }
 [data-testid="stImageCaption"] p { font-size: 11.5px; line-height: 1.25; }
+/* Keys go on working while the server thinks: a faded desk would say that they do not. */
+[data-stale="true"] { opacity: 1 !important; }
+/* Contrast of 4.5 to 1, which Streamlit's own choices miss. */
+[data-testid="stBaseButton-primary"] kbd { color: inherit; opacity: 1; }
+[role="radio"][data-selected="true"] p { color: light-dark(#0b5c8a, #9ccdf0); }
+/* A note that something is under way takes no room: rows that move are missed by a click. */
+[data-testid="stElementContainer"]:has(> [data-testid="stSpinner"]) {
+  position: fixed; left: 1.1rem; bottom: 0.8rem; z-index: 999990; width: auto;
+  padding: 0.35rem 0.9rem; border: 1px solid light-dark(#c9d3dc, #3b4754); border-radius: 0.5rem;
+  background: light-dark(#ffffff, #1a222b);
+}
 .st-key-strip { position: fixed; top: 0.35rem; right: 1.1rem; z-index: 999991; width: auto; }
 .st-key-strip :is(p, [data-testid="stMarkdownContainer"]) { margin: 0; }
 @media (max-width: 900px) { .st-key-strip { position: static; } }

@@ -44,38 +44,6 @@ def before_after(rows: Sequence[MetricRow], split: str) -> tuple[go.Figure, str]
     return figure, f"Before and after on the {split} images: {words or 'no figures'}."
 
 
-def weights(pairs: Sequence[tuple[str, float]]) -> tuple[go.Figure, str]:
-    """The head's weight of one concept for each class, logit per unit of activation."""
-    names = [name for name, _ in pairs]
-    values = [value for _, value in pairs]
-    figure = go.Figure(
-        go.Bar(
-            x=values,
-            y=names,
-            orientation="h",
-            marker={
-                "color": [AFTER if value >= 0 else BEFORE for value in values],
-                "pattern": {"shape": ["" if value >= 0 else "/" for value in values]},
-            },
-            text=[f"{value:+.2f}" for value in values],
-            textposition="outside",
-            cliponaxis=False,
-            hovertemplate="%{y}: %{x:+.3f} logit per unit<extra></extra>",
-        )
-    )
-    _frame(figure, height=56 + 30 * len(pairs))
-    # Room beside the longest bar for its figure.
-    reach = 1.35 * max((abs(value) for value in values), default=1.0) or 1.0
-    low = -reach if min(values, default=0.0) < 0 else 0.0
-    high = reach if max(values, default=0.0) > 0 else 0.0
-    figure.update_xaxes(
-        zeroline=True, zerolinewidth=1, title="logit per unit of activation", range=[low, high]
-    )
-    figure.update_yaxes(autorange="reversed")
-    words = ", ".join(f"{name} {value:+.2f}" for name, value in pairs)
-    return figure, f"Weight of this concept for each class, logit per unit of activation: {words}."
-
-
 def _frame(figure: go.Figure, *, height: int) -> None:
     figure.update_layout(
         height=height,

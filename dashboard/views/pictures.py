@@ -1,6 +1,7 @@
-"""An image with one map over it, as PNG, for the examples of a concept."""
+"""An image with one map over it, or a part of it, as PNG, for the examples of a concept."""
 
 import io
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ TINT = (86, 180, 233)  # Okabe-Ito sky blue: far from skin and from grey steel
 EDGE = (255, 255, 255)
 MAT = (20, 24, 29)
 SIDE = 224  # pixels of the square
+SHARP = 768  # longer side of the image that a close-up is cut from
 LEVEL = 0.5  # share of the map's own maximum that counts as inside
 
 
@@ -33,6 +35,18 @@ def overlay(image: bytes, grid: tuple[int, int], map_u8: bytes) -> bytes:
     return png(_boxed(np.clip(rgb, 0, 255).astype(np.uint8)))
 
 
+def close_up(image: bytes, box: tuple[float, float, float, float]) -> bytes:
+    """The part of the image inside `box` (x0, y0, x1, y1, fractions) in a square of `SIDE`."""
+    with Image.open(io.BytesIO(image)) as opened:
+        rgb = opened.convert("RGB")
+    x0, y0, x1, y1 = box
+    edges = (x0 * rgb.width, y0 * rgb.height, x1 * rgb.width, y1 * rgb.height)
+    left, top = (math.floor(edge) for edge in edges[:2])
+    right, bottom = (math.ceil(edge) for edge in edges[2:])
+    part = rgb.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    return png(_boxed(_scaled(part)))
+
+
 def thumbnail(image: bytes) -> bytes:
     """The bare image in a square of `SIDE` pixels, as PNG."""
     return png(_boxed(_fitted(image)))
@@ -46,7 +60,10 @@ def missing() -> bytes:
 def _fitted(image: bytes) -> NDArray[np.uint8]:
     """The image scaled so that its longer side is `SIDE`."""
     with Image.open(io.BytesIO(image)) as opened:
-        rgb = opened.convert("RGB")
+        return _scaled(opened.convert("RGB"))
+
+
+def _scaled(rgb: Image.Image) -> NDArray[np.uint8]:
     scale = SIDE / max(rgb.size)
     size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
     return np.asarray(rgb.resize(size, Image.Resampling.BICUBIC))

@@ -8,19 +8,24 @@ from dataclasses import fields
 from itertools import islice
 from typing import Any, TypeAlias, TypeVar, get_args
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Row, Select, func, insert, select, union_all
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict, InvalidValue, NotFound
-from db.models import Base
+from db.models import APPEND_ONLY, Base
 
-Row = TypeVar("Row", bound=Base)
+Model = TypeVar("Model", bound=Base)
 Record = TypeVar("Record")
 Item = TypeVar("Item")
 AnySelect: TypeAlias = "Select[*tuple[Any, ...]]"
 _NAMES: dict[type[Any], tuple[str, ...]] = {}  # per record class, read once
 BATCH = 1000  # rows per insert, ids per IN: below the limits of every back end
+
+
+_EVENTS: Any = [model for model in APPEND_ONLY if "seq" in model.__table__.columns]
+_LATESTS = union_all(*(select(func.max(model.seq).label("seq")) for model in _EVENTS)).subquery()
+_LATEST_EVENT = select(func.max(_LATESTS.c.seq))
 
 
 class Repository:
@@ -29,10 +34,41 @@ class Repository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def _insert(self, row: Row) -> Row:
+    def _insert(self, row: Model) -> Model:
         with translated():
             self._session.add(row)
             self._session.flush()
+        return row
+
+    def _part(self, entity: str, key: str, *columns: Any, lock: bool = False) -> Row[Any]:
+        """Some columns of the row of that id, or NotFound; `lock` as in `_require`.
+
+        What a key press needs of a case or a cue is narrow; its explanation and maps are not.
+        """
+        query: AnySelect = select(*columns).where(columns[0].class_.id == key)
+        if lock:
+            query = query.with_for_update(key_share=True)
+        row = self._session.execute(query).one_or_none()
+        if row is None:
+            raise NotFound(entity, key)
+        return row
+
+    def _insert_event(self, row: Model) -> Model:
+        """Insert a row of an event table; its `seq` comes after that of every event so far.
+
+        One count over all event tables, so that events of different kinds have an order. A
+        server counts with one sequence; on SQLite this transaction holds the only write lock.
+        """
+        if self._session.get_bind().dialect.name == "sqlite":
+            row.seq = (self._session.scalar(_LATEST_EVENT) or 0) + 1  # type: ignore[attr-defined]
+        return self._insert(row)
+
+    def _known(self, model: type[Model], event_id: str, content: Mapping[str, Any]) -> Model | None:
+        """The event of that id, if it was said already; Conflict where it said other things."""
+        query = select(model).where(model.id == event_id)  # type: ignore[attr-defined]
+        row = self._session.scalars(query).one_or_none()
+        if row is not None and not same_content(row, content):
+            raise Conflict(f"event {event_id} is known with other content")
         return row
 
     def _flush(self) -> None:
@@ -48,13 +84,13 @@ class Repository:
         """First column -> second column."""
         return {row[0]: row[1] for row in self._session.execute(query)}
 
-    def _require(self, model: type[Row], key: str, entity: str, *, lock: bool = False) -> Row:
-        """The row of that primary key, or NotFound.
+    def _require(self, model: type[Model], key: str, entity: str, *, lock: bool = False) -> Model:
+        """The row of that id, or NotFound.
 
         With `lock`, writers that ask for the same row wait until this transaction ends (on
         SQLite the write transaction holds the only write lock anyway).
         """
-        where = model.__mapper__.primary_key[0] == key
+        where = model.id == key  # type: ignore[attr-defined]
         query = select(model).where(where).execution_options(populate_existing=lock)
         if lock:
             query = query.with_for_update(key_share=True)

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import contains_eager, joinedload
 
 from db.errors import NotFound
-from db.models import Case, Image, ModelVersion
+from db.models import Case, Image, ModelVersion, QueueProgress
 from db.records import (
     CaseCounts,
     CaseRecord,
@@ -18,7 +18,9 @@ from db.records import (
     new_id,
 )
 from db.repositories.base import Repository, build, values_of
-from db.repositories.folds import after_in_queue, before_in_queue, reviewed
+from db.repositories.counters import Counters
+from db.repositories.folds import after_in_queue, before_in_queue
+from db.repositories.queue_folds import has_word
 
 
 class CaseRepository(Repository):
@@ -36,9 +38,16 @@ class CaseRepository(Repository):
         fresh = {each.image_id: each for each in cases if each.image_id not in known}
         if fresh:
             self._refuse_strangers(version.project_id, fresh.keys() - known)
+        first = self.total(version_id)  # places stay dense: new cases come after the others
+        ordered = sorted(fresh.values(), key=lambda each: each.queue_order)
         key = {"project_id": version.project_id, "version_id": version_id, "explanation": None}
-        rows = [{"id": new_id()} | key | values_of(each) for each in fresh.values()]
+        rows = [
+            {"id": new_id()} | key | values_of(each) | {"queue_order": order}
+            for order, each in enumerate(ordered, first)
+        ]
         self._insert_many(Case, rows)
+        if rows:
+            Counters(self._session).opened(version_id, first)
         return len(rows)
 
     def _refuse_strangers(self, project_id: str, image_ids: set[str]) -> None:
@@ -71,7 +80,7 @@ class CaseRepository(Repository):
         offset: int = 0,
     ) -> tuple[QueueItem, ...]:
         """Cases in queue order, each with whether this reviewer has a standing word on it."""
-        done = reviewed(reviewer_id)
+        done = has_word(reviewer_id)
         page = select(Case.id).where(Case.version_id == version_id)
         if only_open:
             page = page.where(~done)
@@ -98,12 +107,10 @@ class CaseRepository(Repository):
 
     def neighbours(self, case_id: str) -> Neighbours:
         """Position of a case in its version's queue, and the cases beside it."""
-        case = self._require(Case, case_id, "case")
+        case = self._part("case", case_id, Case.id, Case.version_id, Case.queue_order)
         own = Case.version_id == case.version_id
         earlier = before_in_queue(case.queue_order, case.id)
         later = after_in_queue(case.queue_order, case.id)
-        before = self._session.scalar(select(func.count()).select_from(Case).where(own, earlier))
-        total = self._session.scalar(select(func.count()).select_from(Case).where(own))
         previous = (
             select(Case.id)
             .where(own, earlier)
@@ -111,8 +118,8 @@ class CaseRepository(Repository):
             .limit(1)
         )
         return Neighbours(
-            position=(before or 0) + 1,
-            total=total or 0,
+            position=case.queue_order + 1,
+            total=self.total(case.version_id),
             previous_id=self._session.scalar(previous),
             next_id=self._first(own, later),
         )
@@ -125,9 +132,16 @@ class CaseRepository(Repository):
         self, version_id: str, reviewer_id: str, *, after: str | None = None
     ) -> str | None:
         """The first case without a standing word of this reviewer (strictly after a case)."""
-        where = [Case.version_id == version_id, ~reviewed(reviewer_id)]
+        start = select(QueueProgress.open_from).where(
+            QueueProgress.version_id == version_id, QueueProgress.who == reviewer_id
+        )
+        where = [
+            Case.version_id == version_id,
+            Case.queue_order >= (self._session.scalar(start) or 0),
+            ~has_word(reviewer_id),
+        ]
         if after is not None:
-            case = self._require(Case, after, "case")
+            case = self._part("case", after, Case.id, Case.queue_order)
             where.append(after_in_queue(case.queue_order, case.id))
         return self._first(*where)
 
@@ -147,6 +161,13 @@ class CaseRepository(Repository):
         self._flush()
         return True
 
+    def total(self, version_id: str) -> int:
+        """How many cases a version has: from the last place where the queue is dense."""
+        last = self._session.scalar(
+            select(func.max(Case.queue_order)).where(Case.version_id == version_id)
+        )
+        return 0 if last is None else last + 1
+
     def counts(self, version_id: str) -> CaseCounts:
         """How many cases a version has, how many are explained, how many reviewed by anyone."""
 
@@ -154,7 +175,7 @@ class CaseRepository(Repository):
             query = select(func.count()).select_from(Case)
             return self._session.scalar(query.where(Case.version_id == version_id, *where)) or 0
 
-        return CaseCounts(count(), count(Case.explanation.is_not(None)), count(reviewed()))
+        return CaseCounts(count(), count(Case.explanation.is_not(None)), count(has_word(None)))
 
     def list(
         self,

@@ -1,8 +1,9 @@
 """The names of concepts: an append-only history whose latest event stands."""
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Row, and_, func, select
+from sqlalchemy import ColumnElement, Row, and_, func, select
 from sqlalchemy.orm import aliased
 
 from db.errors import Conflict, NotFound, StaleWrite
@@ -121,19 +122,31 @@ class ConceptNames(Repository):
         )
 
     def names(
-        self, project_id: str, dictionary_hash: str, *, person_only: bool = False
+        self,
+        project_id: str,
+        dictionary_hash: str,
+        *,
+        person_only: bool = False,
+        numbers: Collection[int] | None = None,
     ) -> dict[int, str]:
-        """Number -> name that stands, for named concepts; or only those a person named."""
+        """Number -> name that stands, for named concepts; or only those a person named.
+
+        Args:
+            numbers: only these (a case needs a few of thousands).
+        """
         if person_only:
-            return self._persons_names(project_id, dictionary_hash)
+            return self._persons_names(project_id, dictionary_hash, numbers)
         query = select(Concept.number, latest_name().label("shown")).where(
             Concept.project_id == project_id,
             Concept.dictionary_hash == dictionary_hash,
             latest_name().is_not(None),
+            *_of_numbers(numbers),
         )
         return {row.number: row.shown for row in self._session.execute(query)}
 
-    def _persons_names(self, project_id: str, dictionary_hash: str) -> dict[int, str]:
+    def _persons_names(
+        self, project_id: str, dictionary_hash: str, numbers: Collection[int] | None
+    ) -> dict[int, str]:
         query = (
             select(Concept.number, ConceptName.name)
             .join(Concept, Concept.id == ConceptName.concept_id)
@@ -142,6 +155,7 @@ class ConceptNames(Repository):
                 Concept.dictionary_hash == dictionary_hash,
                 ConceptName.source == "person",
                 ConceptName.revision == name_revision(),
+                *_of_numbers(numbers),
             )
         )
         return self._mapping(query)
@@ -152,6 +166,10 @@ class ConceptNames(Repository):
     def _name_event(self, event_id: str) -> NameRecord:
         row = self._session.execute(_events().where(ConceptName.id == event_id)).one()
         return _name_record(row)
+
+
+def _of_numbers(numbers: Collection[int] | None) -> tuple[ColumnElement[bool], ...]:
+    return () if numbers is None else (Concept.number.in_(numbers),)
 
 
 def _events() -> AnySelect:

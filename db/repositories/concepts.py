@@ -1,13 +1,17 @@
 """Concepts of a dictionary, as listed and tallied. Their names: concept_names.py."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, assert_never
 
-from sqlalchemy import ColumnElement, Integer, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Integer, case, cast, exists, func, or_, select
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql.selectable import Subquery
 
-from db.models import Concept, Cue, Project, Verdict
+from db.errors import NotFound
+from db.hierarchy_records import ConceptMarkKind
+from db.models import Case, Concept, ConceptMark, ConceptTally, Cue, Project, Verdict
 from db.records import (
+    ClassTally,
     ConceptListing,
     ConceptPage,
     ConceptRecord,
@@ -15,9 +19,10 @@ from db.records import (
     TallyRecord,
     new_id,
 )
-from db.repositories.base import AnySelect, batches, build, like_pattern, values_of
+from db.repositories.base import batches, build, like_pattern, values_of
 from db.repositories.concept_names import ConceptNames
-from db.repositories.folds import latest_name, name_revision, standing_verdicts
+from db.repositories.counters import TALLIED
+from db.repositories.folds import latest_name, standing_verdicts
 
 ConceptOrder = Literal["number", "frequency", "level", "margin", "name", "spurious"]
 
@@ -83,71 +88,89 @@ class ConceptRepository(ConceptNames):
         search: str = "",
         level: int | None = None,
         min_frequency: float = 0.0,
+        named: bool | None = None,
+        judged: bool | None = None,
+        marked: ConceptMarkKind | None = None,
+        hide: Collection[int] = (),
         order: ConceptOrder = "number",
         limit: int = 100,
         offset: int = 0,
     ) -> ConceptPage:
         """One page of concepts with names and verdict tallies, and how many match.
 
-        `search` matches within the name that stands, whatever the case of letters; a number
-        matches the concept of that number too.
+        Args:
+            search: matches within the name that stands, whatever the case of letters; a number
+                matches the concept of that number too.
+            named: with a name (of anybody's), or without.
+            judged: with standing verdicts, or without.
+            marked: that bear this mark now.
+            hide: numbers left out (merged into others).
         """
-        query = self._matching(project_id, dictionary_hash, search, level, min_frequency)
-        ordering = _ordering(order)
-        if order == "spurious":
-            counted = _tally(Verdict.project_id == project_id)
-            query = query.outerjoin(counted, counted.c.concept_id == Concept.id)
-            ordering = (func.coalesce(counted.c.spurious, 0).desc(), *ordering)
-        position = func.row_number().over(order_by=ordering).label("position")
-        return self._page(query.add_columns(position).order_by(*ordering), limit, offset)
-
-    def _matching(
-        self, project_id: str, dictionary_hash: str, search: str, level: int | None, least: float
-    ) -> AnySelect:
-        query: AnySelect = select(
-            Concept.id,
-            latest_name().label("shown"),
-            name_revision().label("revision"),
-            func.count().over().label("total"),
-        ).where(*_in_dictionary(project_id, dictionary_hash), Concept.frequency >= least)
+        where = [*_in_dictionary(project_id, dictionary_hash), Concept.frequency >= min_frequency]
         if level is not None:
-            query = query.where(Concept.level == level)
-        wanted = search.strip().lower()
-        if wanted:
-            pattern = like_pattern(wanted)
-            matches: ColumnElement[bool] = func.lower(latest_name()).like(pattern, escape="\\")
-            number = wanted.removeprefix("concept").strip()
-            if number.isascii() and number.isdigit() and len(number) < 10:
-                matches = or_(matches, Concept.number == int(number))
-            query = query.where(matches)
-        return query
+            where.append(Concept.level == level)
+        if named is not None:
+            where.append(latest_name().is_not(None) if named else latest_name().is_(None))
+        if judged is not None:
+            where.append(_judged() if judged else ~_judged())
+        if marked is not None:
+            where.append(_marked(marked))
+        if hide:
+            where.append(Concept.number.not_in(hide))
+        if search.strip():
+            where.append(_found(search))
+        total = self._session.scalar(select(func.count()).select_from(Concept).where(*where)) or 0
+        chosen = select(Concept.id).where(*where)
+        if order == "spurious":
+            chosen = chosen.outerjoin(ConceptTally, ConceptTally.concept_id == Concept.id)
+        chosen = chosen.order_by(*_ordering(order)).limit(limit).offset(offset)
+        return ConceptPage(self._listed(list(self._session.scalars(chosen))), total)
 
-    def _page(self, query: AnySelect, limit: int, offset: int) -> ConceptPage:
-        """Names and total come from the page's own query; tallies only for its concepts."""
-        page = query.limit(limit).offset(offset).cte("page")
-        counted = _tally(Verdict.concept_id.in_(select(page.c.id)))
-        final = (
-            select(
-                Concept,
-                page.c.shown,
-                page.c.revision,
-                page.c.total,
-                *(func.coalesce(counted.c[each], 0).label(each) for each in _TALLIED),
+    def numbered(
+        self, project_id: str, dictionary_hash: str, numbers: Collection[int]
+    ) -> dict[int, ConceptRecord]:
+        """The concepts of those numbers that exist, with the names that stand."""
+        found: dict[int, ConceptRecord] = {}
+        for batch in batches(numbers):
+            where = (*_in_dictionary(project_id, dictionary_hash), Concept.number.in_(batch))
+            rows = self._session.execute(self._with_names().where(*where))
+            found |= {row.Concept.number: _record(row) for row in rows}
+        return found
+
+    def tally(self, concept_id: str) -> ConceptListing:
+        """One concept with the verdicts that stand on its cues, all reviewers."""
+        found = self._listed([concept_id])
+        if not found:
+            raise NotFound("concept", concept_id)
+        return found[0]
+
+    def tally_by_class(self, concept_id: str) -> tuple[ClassTally, ...]:
+        """Standing verdicts on one concept by the class that each case was predicted as."""
+        stands = standing_verdicts(Verdict.concept_id == concept_id)
+        query = (
+            select(Case.prediction.label("label"), *_counted(stands))
+            .join(stands, stands.c.case_id == Case.id)
+            .group_by(Case.prediction)
+            .order_by(Case.prediction)
+        )
+        return tuple(build(ClassTally, row) for row in self._session.execute(query))
+
+    def _listed(self, ids: Sequence[str]) -> tuple[ConceptListing, ...]:
+        """Listings of those concepts, in that order."""
+        known = self.by_ids(ids)
+        counted: dict[str, ConceptTally] = {}
+        for batch in batches(ids):
+            query = select(ConceptTally).where(ConceptTally.concept_id.in_(batch))
+            fresh = query.execution_options(populate_existing=True)
+            counted |= {row.concept_id: row for row in self._session.scalars(fresh)}
+        return tuple(
+            ConceptListing(
+                known[each],
+                *(getattr(counted[each], value) if each in counted else 0 for value in TALLIED),
             )
-            .join(page, page.c.id == Concept.id)
-            .outerjoin(counted, counted.c.concept_id == Concept.id)
-            .order_by(page.c.position)
+            for each in ids
+            if each in known
         )
-        rows = self._session.execute(final).all()
-        if not rows and offset:  # past the end: the window had no row to say the total on
-            return ConceptPage((), self._page(query, limit=1, offset=0).total)
-        items = tuple(
-            ConceptListing(_record(row), row.correct, row.spurious, row.unsure) for row in rows
-        )
-        return ConceptPage(items, rows[0].total if rows else 0)
-
-
-_TALLIED = ("correct", "spurious", "unsure")
 
 
 def _in_dictionary(project_id: str, dictionary_hash: str) -> tuple[ColumnElement[bool], ...]:
@@ -156,14 +179,10 @@ def _in_dictionary(project_id: str, dictionary_hash: str) -> tuple[ColumnElement
 
 def _tally(where: ColumnElement[bool]) -> Subquery:
     stands = standing_verdicts(where)
-    value = stands.c.value
     return (
         select(
             stands.c.concept_id,
-            *(
-                cast(func.sum(case((value == each, 1), else_=0)), Integer).label(each)
-                for each in _TALLIED
-            ),
+            *_counted(stands),
             func.avg(Cue.causal_effect).label("mean_causal_effect"),
         )
         .join(Cue, Cue.id == stands.c.cue_id)
@@ -172,11 +191,52 @@ def _tally(where: ColumnElement[bool]) -> Subquery:
     )
 
 
+def _counted(stands: Subquery) -> list[ColumnElement[int]]:
+    return [
+        cast(func.sum(case((stands.c.value == value, 1), else_=0)), Integer).label(value)
+        for value in TALLIED
+    ]
+
+
+def _judged() -> ColumnElement[bool]:
+    said = ConceptTally.correct + ConceptTally.spurious + ConceptTally.unsure
+    found = exists().where(ConceptTally.concept_id == Concept.id, said > 0)
+    return found.correlate(Concept)
+
+
+def _marked(kind: ConceptMarkKind) -> ColumnElement[bool]:
+    later = aliased(ConceptMark)
+    superseded = exists().where(
+        later.concept_id == ConceptMark.concept_id,
+        later.kind == ConceptMark.kind,
+        later.revision > ConceptMark.revision,
+    )
+    found = exists().where(
+        ConceptMark.concept_id == Concept.id,
+        ConceptMark.kind == kind,
+        ConceptMark.value,
+        ~superseded,
+    )
+    return found.correlate(Concept)
+
+
+def _found(search: str) -> ColumnElement[bool]:
+    wanted = search.strip().lower()
+    pattern = like_pattern(wanted)
+    matches: ColumnElement[bool] = func.lower(latest_name()).like(pattern, escape="\\")
+    number = wanted.removeprefix("concept").strip()
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        matches = or_(matches, Concept.number == int(number))
+    return matches
+
+
 def _ordering(order: ConceptOrder) -> tuple[ColumnElement[Any], ...]:
     number = Concept.number.asc()
     match order:
-        case "number" | "spurious":
+        case "number":
             return (number,)
+        case "spurious":
+            return (func.coalesce(ConceptTally.spurious, 0).desc(), number)
         case "frequency":
             return (Concept.frequency.desc(), number)
         case "level":

@@ -6,8 +6,8 @@ reviewer) for assessments, per concept for names.
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.sql.selectable import Subquery
 
 from db.models import Assessment, Case, Concept, ConceptName, Verdict
@@ -70,40 +70,6 @@ def standing_assessments(*where: ColumnElement[bool]) -> Subquery:
     return latest.subquery("standing_assessments")
 
 
-def reviewed(reviewer_id: str | None = None) -> ColumnElement[bool]:
-    """Whether the enclosing query's case has a standing word of that reviewer (None: anyone).
-
-    Correlated and probed through indexes, so a page of a long queue stays cheap.
-    """
-    return or_(_has_verdict(reviewer_id), _has_assessment(reviewer_id))
-
-
-def _has_verdict(reviewer_id: str | None) -> ColumnElement[bool]:
-    mine, newer = aliased(Verdict), aliased(Verdict)
-    superseded = exists().where(
-        newer.cue_id == mine.cue_id,
-        newer.reviewer_id == mine.reviewer_id,
-        newer.revision > mine.revision,
-    )
-    found = select(mine.seq).where(mine.case_id == Case.id, mine.value != "withdrawn", ~superseded)
-    if reviewer_id is not None:
-        found = found.where(mine.reviewer_id == reviewer_id)
-    return found.correlate(Case).exists()
-
-
-def _has_assessment(reviewer_id: str | None) -> ColumnElement[bool]:
-    mine, newer = aliased(Assessment), aliased(Assessment)
-    superseded = exists().where(
-        newer.case_id == mine.case_id,
-        newer.reviewer_id == mine.reviewer_id,
-        newer.revision > mine.revision,
-    )
-    found = select(mine.seq).where(mine.case_id == Case.id, ~mine.blank, ~superseded)
-    if reviewer_id is not None:
-        found = found.where(mine.reviewer_id == reviewer_id)
-    return found.correlate(Case).exists()
-
-
 def latest_name() -> ColumnElement[str | None]:
     """The name of the enclosing query's concept: latest event, else the model's, else NULL."""
     latest = (
@@ -130,9 +96,10 @@ def name_revision() -> ColumnElement[int]:
 
 def after_in_queue(order: int, case_id: str) -> ColumnElement[bool]:
     """Cases strictly later in the queue than the one given."""
-    return or_(Case.queue_order > order, and_(Case.queue_order == order, Case.id > case_id))
+    # The first part is implied by the second, and lets an index find the beginning.
+    return and_(Case.queue_order >= order, or_(Case.queue_order > order, Case.id > case_id))
 
 
 def before_in_queue(order: int, case_id: str) -> ColumnElement[bool]:
     """Cases strictly earlier in the queue than the one given."""
-    return or_(Case.queue_order < order, and_(Case.queue_order == order, Case.id < case_id))
+    return and_(Case.queue_order <= order, or_(Case.queue_order < order, Case.id < case_id))

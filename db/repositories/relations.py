@@ -6,7 +6,15 @@ from sqlalchemy import or_, select
 
 from db.models import Project, Relation
 from db.records import RelationKind, RelationRecord
-from db.repositories.base import Repository, build, checked_word, values_of
+from db.repositories.base import AnySelect, Repository, checked_word, values_of
+
+_FIELDS = (
+    Relation.child_number,
+    Relation.parent_number,
+    Relation.kind,
+    Relation.weight,
+    Relation.support,
+)
 
 
 class RelationRepository(Repository):
@@ -36,11 +44,13 @@ class RelationRepository(Repository):
         self, project_id: str, dictionary_hash: str, *, number: int | None = None
     ) -> tuple[RelationRecord, ...]:
         """Edges by child and parent; with `number`, only those that touch that concept."""
-        query = select(Relation).where(
+        query: AnySelect = select(
+            *_FIELDS
+        ).where(  # columns, not rows of the model: there are thousands
             Relation.project_id == project_id, Relation.dictionary_hash == dictionary_hash
         )
         if number is not None:
             touches = or_(Relation.child_number == number, Relation.parent_number == number)
             query = query.where(touches)
         query = query.order_by(Relation.child_number, Relation.parent_number)
-        return tuple(build(RelationRecord, row) for row in self._session.scalars(query))
+        return tuple(RelationRecord(*row) for row in self._session.execute(query))

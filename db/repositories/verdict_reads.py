@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.sql.selectable import Subquery
 
+from db.desk_records import PeerRecord
 from db.feedback_records import MarkRecord, VerdictCounts, VerdictExport, VerdictRecord
 from db.models import Case, Concept, Cue, Image, ModelVersion, Project, Reviewer, Verdict
 from db.records import VerdictValue
 from db.repositories.base import AnySelect, Repository, build
 from db.repositories.folds import latest_name, standing_verdicts
+
+_EVENTS = select(Verdict, Reviewer.name.label("reviewer_name")).join(Verdict.reviewer)
 
 
 class VerdictReads(Repository):
@@ -18,14 +21,35 @@ class VerdictReads(Repository):
 
     def standing(self, case_id: str, reviewer_id: str) -> dict[str, VerdictRecord]:
         """Cue id -> the reviewer's latest event in a case, withdrawn ones included."""
-        stands = standing_verdicts(
-            Verdict.case_id == case_id, Verdict.reviewer_id == reviewer_id, include_withdrawn=True
-        )
-        return {each.cue_id: each for each in self._records(stands)}
+        found = self._latest_of_case(case_id, Verdict.reviewer_id == reviewer_id)
+        return {each.cue_id: each for each in found}
 
     def standing_of_case(self, case_id: str) -> tuple[VerdictRecord, ...]:
         """The standing verdicts of everyone in a case, in the order of being given."""
-        return self._records(standing_verdicts(Verdict.case_id == case_id))
+        found = self._latest_of_case(case_id)
+        return tuple(each for each in found if each.value != "withdrawn")
+
+    def peers(self, case_id: str, reviewer_id: str) -> dict[str, tuple[PeerRecord, ...]]:
+        """Cue id -> what the others' standing verdicts on it say, in the order of being given."""
+        found: dict[str, list[PeerRecord]] = {}
+        for each in self._latest_of_case(case_id, Verdict.reviewer_id != reviewer_id):
+            if each.value != "withdrawn":
+                found.setdefault(each.cue_id, []).append(build(PeerRecord, each))
+        return {cue_id: tuple(peers) for cue_id, peers in found.items()}
+
+    def _latest_of_case(
+        self, case_id: str, *where: ColumnElement[bool]
+    ) -> tuple[VerdictRecord, ...]:
+        """The highest revision per cue and reviewer; a case has few events: folded here."""
+        query = _EVENTS.where(Verdict.case_id == case_id, *where).order_by(Verdict.revision)
+        latest = {
+            (row.Verdict.cue_id, row.Verdict.reviewer_id): row
+            for row in self._session.execute(query)
+        }
+        return tuple(
+            build(VerdictRecord, row.Verdict, reviewer=row.reviewer_name)
+            for row in sorted(latest.values(), key=lambda each: each.Verdict.seq)
+        )
 
     def standing_of_project(
         self,
@@ -128,12 +152,7 @@ class VerdictReads(Repository):
         return tuple(build(VerdictExport, row) for row in rows)
 
     def _records(self, stands: Subquery) -> tuple[VerdictRecord, ...]:
-        query = (
-            select(Verdict, Reviewer.name.label("reviewer_name"))
-            .join(stands, stands.c.seq == Verdict.seq)
-            .join(Verdict.reviewer)
-            .order_by(Verdict.seq)
-        )
+        query = _EVENTS.join(stands, stands.c.seq == Verdict.seq).order_by(Verdict.seq)
         return tuple(
             build(VerdictRecord, row.Verdict, reviewer=row.reviewer_name)
             for row in self._session.execute(query)

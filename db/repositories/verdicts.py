@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, exists, func, select
+from sqlalchemy import Row, exists, select
 from sqlalchemy.orm import aliased
 
 from db.errors import Conflict, InvalidValue, NotFound, StaleWrite
@@ -11,6 +11,7 @@ from db.feedback_records import VerdictRecord
 from db.models import Case, Cue, Reviewer, Verdict
 from db.records import Scope, VerdictValue, utc_now
 from db.repositories.base import AnySelect, build, checked_id, checked_word, cleaned, same_content
+from db.repositories.counters import Counters
 from db.repositories.verdict_reads import VerdictReads
 
 
@@ -54,18 +55,18 @@ class VerdictRepository(VerdictReads):
         }
         verdict_id = checked_id(id)
         # Writers to one cue queue up here, so the revision read below cannot be overtaken.
-        cue = self._require(Cue, cue_id, "cue", lock=True)
+        cue = self._part("cue", cue_id, Cue.case_id, Cue.concept_id, lock=True)
         stored = self._repeated(verdict_id, content)
         if stored is not None:
             return stored
-        current = self._revision(cue_id, reviewer_id)
+        current, stood = self._stands(cue_id, reviewer_id)
         if based_on != current:
             raise StaleWrite("verdict", based_on, current)
         if undoes is not None and self.get(undoes).cue_id != cue_id:
             raise InvalidValue("a verdict can only take back one on the same cue")
         self._require(Reviewer, reviewer_id, "reviewer")
-        project_id = self._require(Case, cue.case_id, "case").project_id
-        self._insert(
+        project_id = self._part("case", cue.case_id, Case.project_id).project_id
+        self._insert_event(
             Verdict(
                 id=verdict_id,
                 case_id=cue.case_id,
@@ -75,6 +76,13 @@ class VerdictRepository(VerdictReads):
                 created_at=created_at or self._next_time(project_id, reviewer_id),
                 **content,
             )
+        )
+        Counters(self._session).verdict_changed(
+            case_id=cue.case_id,
+            concept_id=cue.concept_id,
+            reviewer_id=reviewer_id,
+            before=stood,
+            now=value,
         )
         return self.get(verdict_id)
 
@@ -87,20 +95,25 @@ class VerdictRepository(VerdictReads):
         """
         event_id = checked_id(id)
         self._require(Reviewer, reviewer_id, "reviewer", lock=True)
-        stored = self._find(event_id)
+        stored = self.find(event_id)
         if stored is not None:
             return self._same_undo(stored, reviewer_id, project_id)
         target = self.undoable(project_id, reviewer_id)
         if target is None:
             return None
-        self._require(Cue, target.cue_id, "cue", lock=True)
-        current = self._revision(target.cue_id, reviewer_id)
-        if self.undoable(project_id, reviewer_id) != target:
+        return self.take_back(target, event_id)
+
+    def take_back(self, target: VerdictRecord, event_id: str) -> VerdictRecord:
+        """Append what stood before `target`, the reviewer's latest act; StaleWrite if it is not."""
+        cue_id, reviewer_id = target.cue_id, target.reviewer_id
+        self._part("cue", cue_id, Cue.id, lock=True)
+        current, _stood = self._stands(cue_id, reviewer_id)
+        if self.undoable(target.project_id, reviewer_id) != target:
             raise StaleWrite("verdict", target.revision, current)
-        before = self._at_revision(target.cue_id, reviewer_id, target.revision - 1)
+        before = self._at_revision(cue_id, reviewer_id, target.revision - 1)
         return self.append(
             id=event_id,
-            cue_id=target.cue_id,
+            cue_id=cue_id,
             reviewer_id=reviewer_id,
             based_on=current,
             value="withdrawn" if before is None else before.value,
@@ -112,7 +125,7 @@ class VerdictRepository(VerdictReads):
 
     def get(self, verdict_id: str) -> VerdictRecord:
         """The verdict event of that id, or NotFound."""
-        found = self._find(verdict_id)
+        found = self.find(verdict_id)
         if found is None:
             raise NotFound("verdict", verdict_id)
         return found
@@ -157,16 +170,21 @@ class VerdictRepository(VerdictReads):
         return stored
 
     def _repeated(self, verdict_id: str, content: dict[str, Any]) -> VerdictRecord | None:
-        stored = self._find(verdict_id)
+        stored = self.find(verdict_id)
         if stored is not None and not same_content(stored, content):
             raise Conflict(f"verdict {verdict_id} is known with other content")
         return stored
 
-    def _revision(self, cue_id: str, reviewer_id: str) -> int:
-        query = select(func.max(Verdict.revision)).where(
-            Verdict.cue_id == cue_id, Verdict.reviewer_id == reviewer_id
+    def _stands(self, cue_id: str, reviewer_id: str) -> tuple[int, str]:
+        """Revision and value that stand: 0 and "withdrawn" where nothing was said."""
+        query = (
+            select(Verdict.revision, Verdict.value)
+            .where(Verdict.cue_id == cue_id, Verdict.reviewer_id == reviewer_id)
+            .order_by(Verdict.revision.desc())
+            .limit(1)
         )
-        return self._session.scalar(query) or 0
+        row = self._session.execute(query).one_or_none()
+        return (0, "withdrawn") if row is None else (row.revision, row.value)
 
     def _at_revision(self, cue_id: str, reviewer_id: str, revision: int) -> VerdictRecord | None:
         return self._first(
@@ -183,7 +201,8 @@ class VerdictRepository(VerdictReads):
         now = utc_now()
         return now if former is None else max(now, former.created_at + timedelta(microseconds=1))
 
-    def _find(self, verdict_id: str) -> VerdictRecord | None:
+    def find(self, verdict_id: str) -> VerdictRecord | None:
+        """The verdict event of that id, if there is one."""
         return self._first(_events().where(Verdict.id == verdict_id))
 
     def _first(self, query: AnySelect) -> VerdictRecord | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.e2e.driver import App, browser, chromium, free_port
+from dashboard.settings import Settings
+from tests.e2e.driver import ROOT, App, browser, chromium, free_port
 from tests.integration.services.world import World, make_world
 
 
@@ -35,6 +36,17 @@ def app(world: World, tmp_path: Path) -> Iterator[App]:
     """The app and its worker, running."""
     started = App(replace(world.settings, port=free_port()), tmp_path / "app.log")
     started.start_worker()
+    started.start_app()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+def fakes_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app over fakes of a module's own: every screen has something to show at once."""
+    folder = tmp_path_factory.mktemp("fakes")
+    settings = replace(Settings.load(folder, environ={}), port=free_port())
+    started = App(settings, folder / "app.log", script=ROOT / "tests" / "ui" / "fake_app.py")
     started.start_app()
     yield started
     started.stop()

@@ -56,7 +56,7 @@ class App:
 
     def __init__(self, settings: Settings, log: Path, script: Path | None = None) -> None:
         self.settings = settings
-        self._script = script or ROOT / "dashboard" / "app.py"
+        self._script = script or ROOT / "dashboard" / "serve.py"
         self._log = log
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -125,6 +125,8 @@ class Person:
         self.page = page
         self.url = url
         page.set_default_timeout(PATIENCE)
+        # Somebody who has seen the introduction: its cards would lie over the picture.
+        page.add_init_script("localStorage.setItem('insight.tour', 'seen')")
         expect.set_options(timeout=PATIENCE)
 
     def sign_in(self, name: str = "Dr Example") -> None:

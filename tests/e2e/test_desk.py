@@ -152,9 +152,9 @@ def test_nothing_acknowledged_is_lost_when_the_app_is_killed(
     person.settled()
     acknowledged = standing(world)
     assert list(acknowledged.values()) == ["spurious"]
-    person.press("ArrowDown", "y")  # on its way ...
+    person.press("y")  # on its way, on the second cue: the desk moved on ...
     app.kill("app")  # ... when the app dies
-    person.press("ArrowDown", "u")  # given while there is no app at all
+    person.press("u")  # given while there is no app at all
     expect(person.rows().nth(2).locator(".status")).to_contain_text("saving")
     app.start_app()
     person.wait_for_case()
@@ -190,7 +190,7 @@ def test_two_tabs_on_one_cue(chrome: Browser, app: App, world: World) -> None:
     second.press("y")
     expect(second.page.get_by_role("alert").filter(has_text="another tab")).to_be_visible()
     expect(second.rows().first.locator(".status")).to_contain_text("spurious \u00b7 saved")
-    second.press("y")
+    second.press("1", "y")
     second.settled()
     assert list(standing(world).values()) == ["correct"]
     context.close()
@@ -213,9 +213,69 @@ def test_looking_asks_the_server_for_nothing(person: Person) -> None:
     person.settled()
     assert frames  # the listener works
     frames.clear()
-    person.press("ArrowDown", "s", "b", "o", "a", "v", "+", "0", "h", "Escape")
+    person.press("ArrowDown", "s", "b", "o", "a", "v", "+", "0", "t", "w", "h", "Escape")
+    person.page.get_by_role("slider", name="activation").first.fill("0")
     canvas = person.page.locator(".canvas")
     canvas.hover()
     person.page.mouse.wheel(0, -300)
-    person.page.get_by_label("Opacity, per cent").fill("70")
+    person.page.get_by_label("Opacity, per cent", exact=True).fill("70")
     assert frames == []
+
+
+def test_undo_goes_back_through_every_kind_of_word(world: World, person: Person) -> None:
+    """A verdict, a word on the case and a drawing, taken back one after another and given anew."""
+    person.sign_in()
+    page = person.page
+    person.press("x", "d")
+    person.settled()
+    person.press("i")
+    box = page.locator(".canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 80, box["y"] + box["height"] / 2 + 60, steps=4)
+    page.mouse.up()
+    expect(page.get_by_role("dialog", name="What did you mark?")).to_be_visible()
+    person.press("1")
+    person.settled()
+    expect(page.get_by_role("tab", name="Notes (1)")).to_be_visible()
+    for words in ("your drawing", "your word on the case", "Undone."):
+        person.press("z")
+        expect(page.locator(".unseen")).to_contain_text(words)
+        person.settled()
+    assert standing(world) == {}
+    person.press("g")
+    person.settled()
+    expect(page.get_by_role("button", name="Agree G", exact=True)).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    assert page.locator(".alert").is_hidden()
+
+
+def test_a_skipped_case_is_left_and_a_kept_one_is_found_again(person: Person) -> None:
+    person.sign_in()
+    page = person.page
+    expect(page.get_by_text("Case 1 of")).to_be_visible()
+    person.press("j")
+    expect(page.get_by_text("Case 2 of")).to_be_visible()
+    person.press("k")
+    page.get_by_label("New name").fill("Shortcuts")
+    person.press("Enter")
+    person.settled()
+    expect(page.locator(".unseen")).to_contain_text("Kept")
+    person.press("k")
+    expect(page.get_by_label("Case study", exact=True)).to_contain_text("Shortcuts")
+
+
+@pytest.mark.parametrize("mode", ["Diagnose", "Validate", "Discover"])
+def test_the_modes_are_on_the_same_desk(person: Person, mode: str) -> None:
+    person.sign_in()
+    page = person.page
+    page.get_by_role("button", name=mode, exact=True).click()
+    expect(page).to_have_url(re.compile(f"mode={mode.lower()}"))
+    back = page.get_by_role("button", name="Review", exact=True).or_(
+        page.get_by_role("radio", name="Review", exact=True)
+    )
+    back.first.click()
+    person.wait_for_case()
+    expect(page).to_have_url(re.compile("mode=review"))

@@ -24,7 +24,8 @@ SCRIPT = (
     bundle().replace("export default function mount", "function mount")
     + "\nwindow.viewer = { upsample, blend, contours, Outbox, uuid, mount }"
 )
-PAGE = f"<!doctype html><title>desk</title><style>{asset('viewer.css')}</style><main id=m></main>"
+STYLE = asset("viewer.css") + asset("stage.css")
+PAGE = f"<!doctype html><title>desk</title><style>{STYLE}</style><main id=m></main>"
 
 
 @pytest.fixture
@@ -111,15 +112,28 @@ def test_outlines_close_at_the_border_and_round_a_hole(page: Page) -> None:
 def test_blending_covers_as_one_minus_the_product(page: Page) -> None:
     pixels = page.evaluate(
         """() => {
-          const layer = (value, rgb) => ({ field: new Float32Array([value]), rgb })
-          const out = new Uint8ClampedArray(4)
-          viewer.blend([layer(1, [200, 0, 0]), layer(1, [0, 100, 0])], out, 0.5, 0.5)
-          const below = new Uint8ClampedArray(4)
-          viewer.blend([layer(0.4, [200, 0, 0])], below, 0.5, 0.5)
-          return [Array.from(out), Array.from(below)]
+          const layer = (value, rgb, opacity = 0.5, threshold = 0.5) =>
+            ({ field: new Float32Array([value]), rgb, opacity, threshold })
+          const blended = (...layers) => {
+            const out = new Uint8ClampedArray(4)
+            viewer.blend(layers, out)
+            return Array.from(out)
+          }
+          return [
+            blended(layer(1, [200, 0, 0]), layer(1, [0, 100, 0])),
+            blended(layer(0.4, [200, 0, 0])),
+            blended(layer(0.4, [200, 0, 0], 1, 0.4)),
+            blended(layer(1, [200, 0, 0], 1), layer(1, [0, 100, 0], 0.25)),
+          ]
         }"""
     )
-    assert pixels == [[100, 50, 0, 191], [0, 0, 0, 0]]
+    own_threshold = round(255 * (0.35 + 0.65 * 0.4))
+    assert pixels == [
+        [100, 50, 0, 191],
+        [0, 0, 0, 0],
+        [200, 0, 0, own_threshold],
+        [160, 20, 0, 255],
+    ]
 
 
 def test_the_outbox_sends_all_that_waits_and_survives_a_reload(page: Page) -> None:
@@ -210,9 +224,10 @@ def test_saved_is_said_only_once_the_server_answered(page: Page) -> None:
 def test_quick_verdicts_count_on_from_one_another(page: Page) -> None:
     view, picture = case()
     mount(page, view, picture)
-    for key in ("x", "y", "u"):
+    for key in ("x", "1", "y", "1", "u"):  # a verdict goes on to the next cue; 1 comes back
         page.keyboard.press(key)
     assert [event["based_on"] for event in sent(page)[-1]] == [0, 1, 2]
+    assert len({event["cue_id"] for event in sent(page)[-1]}) == 1
 
 
 def test_no_key_judges_while_another_case_is_on_its_way(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""Every command of the README is run, in the order of the text, in one temporary folder.
+"""Every command of the README and the guide is run, in order, in one temporary folder.
 
 The folder holds what the text speaks of: `my-images` with a table, an encoder folder and a word
 list. Before the reweighting run a scripted reviewer does what the ten-minute tour asks for.
@@ -99,9 +99,10 @@ def review_the_demo(folder: Path) -> None:
     assert review(services, project, budget=30, name="Dr Reader").given == 30
 
 
-def test_every_command_of_the_readme_runs(desk: Path) -> None:
-    lines = [line for line in commands(ROOT / "README.md") if not line.startswith("make ")]
-    assert len(lines) >= 10
+def test_every_command_of_the_readme_and_the_guide_runs(desk: Path) -> None:
+    pages = (ROOT / "README.md", ROOT / "docs" / "reviewing.md")
+    lines = [line for page in pages for line in commands(page) if not line.startswith("make ")]
+    assert len(lines) >= 16
     for line in lines:
         if line.startswith("insight up"):
             port = free_port()  # the port of the text may be taken on this machine

@@ -5,6 +5,7 @@ import os
 import streamlit as st
 
 from dashboard.app import main
+from dashboard.services.project_settings import parse
 from tests import fakes
 
 
@@ -12,7 +13,10 @@ from tests import fakes
 def services() -> fakes.FakeServices:
     """One book per process, as the real services are."""
     projects = tuple(os.environ.get("FAKE_PROJECTS", "demo").split(","))
-    return fakes.services(fakes.Book(hostile=bool(os.environ.get("FAKE_HOSTILE"))), projects)
+    made = fakes.services(fakes.Book(hostile=bool(os.environ.get("FAKE_HOSTILE"))), projects)
+    hidden = os.environ.get("FAKE_BLIND", "").split()  # e.g. "prediction labels model peers"
+    made.settings_of.now = parse({"blind": hidden})
+    return made
 
 
 main(services())

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from core import agreement
 from dashboard.components import words
 from dashboard.components.bundle import MODULES, asset, bundle
-from dashboard.components.viewer import Ack, Picture, Sitting, packet
-from dashboard.viewmodels import MetricRow, RegionView
+from dashboard.components.picture import Picture
+from dashboard.components.viewer import Ack, Sitting, packet
+from dashboard.services.project_settings import parse
+from dashboard.viewmodels import ClassSetView, MetricRow, RegionView
 from dashboard.views import chrome, figures, pictures, text
 from tests import fakes
 
@@ -73,6 +76,35 @@ def test_the_style_sheet_follows_the_theme() -> None:
     css = asset("viewer.css")
     for variable in ("--st-text-color", "--st-background-color", "--st-border-color"):
         assert variable in css
+
+
+def test_the_packet_says_what_is_hidden_and_nothing_of_it() -> None:
+    services = fakes.services()
+    services.settings_of.now = parse({"blind": ["prediction", "labels", "model", "peers"]})
+    case = services.review.case("", None, services.review.sign_in("Ada"))
+    model, _ = unpack(packet(case, Picture(b"x", "image/png"), SITTING, {}))
+    assert model["hidden"] == ["labels", "model", "peers", "prediction"]
+    assert (model["prediction"], model["label"], model["version"]) == ("", None, "")
+    assert (model["what_if"], model["narrative"], model["probabilities"]) == (None, "", [])
+    assert "Prediction hidden" in str(model["alt"])
+    assert "logit" not in str(model["alt"])
+
+
+def test_trust_has_the_engines_words() -> None:
+    assert (words.FAIR, words.GOOD) == (agreement.FAIR, agreement.GOOD)
+    for value in (0.0, words.FAIR, words.GOOD, 1.0):
+        assert words.trust(value) == agreement.trust_in_words(value)
+
+
+def test_sets_of_classes_in_words() -> None:
+    some = ClassSetView(("naevus", "melanoma"), 0.9, True, "Checked.")
+    many = ClassSetView(("seborrhoeic keratosis", "melanoma"), 0.9, True, "")
+    assert words.held(None, 3) == ""
+    assert words.held(some, 3) == "naevus, melanoma"
+    assert words.held(some, 2) == "any class"
+    assert words.held(many, 3) == "2 of 3 classes"
+    assert words.held_in_full(some) == "Cannot be ruled out at 90 %: naevus, melanoma. Checked."
+    assert words.held_in_full(None) == ""
 
 
 def test_places_in_words() -> None:

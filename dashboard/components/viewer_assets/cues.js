@@ -14,8 +14,10 @@ const HEADS = [
   ["Cue", "A concept that the model used in this image, named by the model or by a person"],
   ["Contribution", "Share of this cue in the score (logit) of the predicted class: activation times weight. Logit units"],
   ["If removed", "Causal effect: how far the score falls when the cue is taken out of the image and the rest is read again. Logit units"],
+  ["Trust", "How far these figures can be relied on: low, fair or good. Low where contribution and effect disagree"],
   ["Your verdict", "Is this cue a right reason for the decision? Keys Y, X, U"],
 ]
+const DOTS = { low: "\u25cf\u25cb\u25cb", fair: "\u25cf\u25cf\u25cb", good: "\u25cf\u25cf\u25cf" }
 
 export class CueList {
   constructor(actions) {
@@ -30,9 +32,10 @@ export class CueList {
 
   load(model) {
     const scale = Math.max(...model.cues.map((c) => Math.max(Math.abs(c.contribution), Math.abs(c.effect))), 1e-6)
+    const blind = model.hidden.includes("prediction")
     this.rows.clear()
     const rows = model.cues.map((cue, index) => {
-      const row = this.build(cue, index, scale)
+      const row = this.build(cue, index, scale, blind)
       this.rows.set(cue.id, row)
       return row.root
     })
@@ -45,7 +48,7 @@ export class CueList {
     for (const cue of model.cues) this.rows.get(cue.id).cue = cue
   }
 
-  build(cue, index, scale) {
+  build(cue, index, scale, blind) {
     const { actions } = this
     const eye = el("input", { type: "checkbox", tabindex: "-1", "aria-label": `Show cue ${cue.letter} on the picture (key V)`,
       on: { change: () => { actions.toggle(cue.id); eye.blur() } } })
@@ -57,15 +60,15 @@ export class CueList {
       on: { click: () => actions.verdict(cue.id, verdict.value) },
     }))
     const cell = (at, ...content) => el("span", { role: "gridcell", class: `c${at}` }, ...content)
+    const colour = look(index).hex
+    const figures = blind ? [hiddenFigure(), hiddenFigure()]
+      : [cueFigure(cue.contribution, scale, colour, false), cueFigure(cue.effect, scale, colour, true)]
     const root = el("div", { role: "row", class: "cue", tabindex: "-1", on: {
       click: (event) => { if (event.target !== eye) actions.select(cue.id) },
       dblclick: () => actions.solo(cue.id),
     } },
-      cell(0, eye, badge(cue.letter, index)),
-      cell(1, name, status),
-      cell(2, el("span", { class: "figure", text: signed(cue.contribution) }), bar(cue.contribution, scale, look(index).hex, false)),
-      cell(3, el("span", { class: "figure", text: signed(cue.effect) }), bar(cue.effect, scale, look(index).hex, true)),
-      cell(4, ...buttons))
+      cell(0, eye, badge(cue.letter, index)), cell(1, name, status),
+      cell(2, ...figures[0]), cell(3, ...figures[1]), cell(4, trustDots(cue.trust)), cell(5, ...buttons))
     return { root, eye, status, buttons, cue }
   }
 
@@ -76,12 +79,13 @@ export class CueList {
       setAll(row.root, { "aria-selected": String(chosen), tabindex: chosen ? "0" : "-1" })
       row.eye.checked = view.on.has(id)
       const stand = stands(row.cue)
-      row.buttons.forEach((button, i) => {
+      row.buttons.forEach((each, i) => {
         const pressed = VERDICTS[i].value === stand.value
-        button.setAttribute("aria-pressed", String(pressed))
-        button.classList.toggle("waiting", pressed && stand.state === "saving")
+        each.setAttribute("aria-pressed", String(pressed))
+        each.classList.toggle("waiting", pressed && stand.state === "saving")
       })
-      row.status.textContent = describe(row.cue, stand)
+      const text = describe(row.cue, stand)
+      setAll(row.status, { text, title: text })
       row.status.classList.toggle("waiting", stand.state === "saving")
     }
     const [...all] = this.rows.values()
@@ -93,12 +97,30 @@ export class CueList {
   }
 }
 
+export function standInWords(stand) {
+  const scope = { here: "", class: ", this class", everywhere: ", everywhere" }[stand.scope] ?? ""
+  return `${stand.value}${scope}${stand.reason ? `, ${stand.reason}` : ""}`
+}
+
 function describe(cue, stand) {
   const level = `level ${cue.level}${cue.named ? `, no. ${cue.concept}` : ""}${cue.agree_note ? " \u00b7 \u26a0 see note" : ""}`
   if (stand.state === "saving") return `${stand.value}: saving\u2026`
   if (stand.value === null) return cue.named ? level : `${level}, not named`
-  const scope = { here: "", class: ", this class", everywhere: ", everywhere" }[stand.scope]
-  return `${stand.value}${scope} \u00b7 saved${stand.at ? ` ${stand.at}` : ""}`
+  return `${standInWords(stand)} \u00b7 saved${stand.at ? ` ${stand.at}` : ""}`
+}
+
+export function trustDots(trust) {
+  if (!trust) return el("span", { class: "trust", text: "\u2013", title: "Not known" })
+  const words = `Trust in these figures: ${trust.word}, ${trust.value.toFixed(2)} of 1`
+  return el("span", { class: `trust ${trust.word}`, role: "img", "aria-label": words, title: words, text: DOTS[trust.word] })
+}
+
+function hiddenFigure() {
+  return [el("span", { class: "soft", text: "hidden", title: "Signed figures would tell the model's answer: they show once your own label is in" })]
+}
+
+function cueFigure(value, scale, colour, hollow) {
+  return [el("span", { class: "figure", text: signed(value) }), bar(value, scale, colour, hollow)]
 }
 
 // A bar from the middle: left is against the prediction, right is for it.

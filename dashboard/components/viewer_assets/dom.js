@@ -51,3 +51,14 @@ export function percent(value) {
   if (value < 1 && value > 0.995) return ">99\u202f%"
   return `${Math.round(100 * value)}\u202f%`
 }
+
+export function button(cls, act, title, ...content) {
+  return el("button", { type: "button", class: cls, title, on: { click: act } }, ...content)
+}
+
+export const key = (text) => el("kbd", { text })
+
+// Focus within the component's shadow tree.
+export function focused(node) {
+  return node.getRootNode().activeElement
+}

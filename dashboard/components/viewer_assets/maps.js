@@ -5,56 +5,75 @@ export const FINE = 144 // side of the upsampled field: fine enough for outlines
 // Bilinear interpolation between cell centres, clamped at the border; values in [0, 1].
 export function upsample(map, rows, cols, size = FINE) {
   const out = new Float32Array(size * size)
+  const left = new Int32Array(size)
+  const right = new Int32Array(size)
+  const share = new Float32Array(size)
+  for (let x = 0; x < size; x++) {
+    const u = Math.min(Math.max(((x + 0.5) * cols) / size - 0.5, 0), cols - 1)
+    left[x] = Math.floor(u)
+    right[x] = Math.min(left[x] + 1, cols - 1)
+    share[x] = u - left[x]
+  }
   for (let y = 0; y < size; y++) {
     const v = Math.min(Math.max(((y + 0.5) * rows) / size - 0.5, 0), rows - 1)
     const r0 = Math.floor(v)
-    const r1 = Math.min(r0 + 1, rows - 1)
+    const upper = r0 * cols
+    const lower = Math.min(r0 + 1, rows - 1) * cols
+    const down = v - r0
     for (let x = 0; x < size; x++) {
-      const u = Math.min(Math.max(((x + 0.5) * cols) / size - 0.5, 0), cols - 1)
-      const c0 = Math.floor(u)
-      const c1 = Math.min(c0 + 1, cols - 1)
-      const top = map[r0 * cols + c0] * (1 - u + c0) + map[r0 * cols + c1] * (u - c0)
-      const low = map[r1 * cols + c0] * (1 - u + c0) + map[r1 * cols + c1] * (u - c0)
-      out[y * size + x] = (top * (1 - v + r0) + low * (v - r0)) / 255
+      const s = share[x]
+      const top = map[upper + left[x]] * (1 - s) + map[upper + right[x]] * s
+      const low = map[lower + left[x]] * (1 - s) + map[lower + right[x]] * s
+      out[y * size + x] = (top * (1 - down) + low * down) / 255
     }
   }
   return out
 }
 
 // All chosen maps in one RGBA raster: colours mix by strength, coverage is 1 - prod(1 - a).
-export function blend(layers, pixels, threshold, opacity) {
+// Each layer brings its own threshold and opacity.
+export function blend(layers, pixels) {
   const count = pixels.length / 4
-  for (let i = 0; i < count; i++) {
-    let r = 0, g = 0, b = 0, sum = 0, clear = 1
-    for (const { field, rgb } of layers) {
+  const clear = new Float32Array(count).fill(1)
+  const sums = new Float32Array(4 * count) // red, green, blue, weight
+  for (const { field, rgb, threshold, opacity } of layers) {
+    const [r, g, b] = rgb
+    for (let i = 0; i < count; i++) {
       const value = field[i]
       if (value < threshold) continue
       const a = opacity * (0.35 + 0.65 * value)
-      r += a * rgb[0]
-      g += a * rgb[1]
-      b += a * rgb[2]
-      sum += a
-      clear *= 1 - a
+      const at = 4 * i
+      sums[at] += a * r
+      sums[at + 1] += a * g
+      sums[at + 2] += a * b
+      sums[at + 3] += a
+      clear[i] *= 1 - a
     }
+  }
+  for (let i = 0; i < count; i++) {
     const at = 4 * i
-    pixels[at] = sum ? r / sum : 0
-    pixels[at + 1] = sum ? g / sum : 0
-    pixels[at + 2] = sum ? b / sum : 0
-    pixels[at + 3] = 255 * (1 - clear)
+    const weight = sums[at + 3]
+    if (!weight) continue
+    pixels[at] = sums[at] / weight
+    pixels[at + 1] = sums[at + 1] / weight
+    pixels[at + 2] = sums[at + 2] / weight
+    pixels[at + 3] = 255 * (1 - clear[i])
   }
 }
 
 // The reverse: everything outside the union of the chosen maps goes dark.
-export function spotlight(layers, pixels, threshold, opacity) {
+export function spotlight(layers, pixels, opacity) {
   const count = pixels.length / 4
-  for (let i = 0; i < count; i++) {
-    let most = 0
-    for (const { field } of layers) most = Math.max(most, field[i])
-    // A soft edge of a tenth of the range, so that the border does not look like a feature.
-    const lit = Math.min(Math.max((most - threshold) / 0.1 + 0.5, 0), 1)
-    pixels[4 * i] = pixels[4 * i + 1] = pixels[4 * i + 2] = 0
-    pixels[4 * i + 3] = 255 * Math.min(0.95, opacity + 0.25) * (1 - lit)
+  const lit = new Float32Array(count)
+  for (const { field, threshold } of layers) {
+    for (let i = 0; i < count; i++) {
+      // A soft edge of a tenth of the range, so that the border does not look like a feature.
+      const here = (field[i] - threshold) * 10 + 0.5
+      if (here > lit[i]) lit[i] = here
+    }
   }
+  const dark = 255 * Math.min(0.95, opacity + 0.25)
+  for (let i = 0; i < count; i++) pixels[4 * i + 3] = dark * (1 - Math.min(lit[i], 1))
 }
 
 // Segments per marching-squares case (tl=8, tr=4, br=2, bl=1), inside on the right hand.
@@ -66,32 +85,41 @@ const CASES = [
 
 // Closed rings around the places where field >= level, in fractions of the side, as [x, y].
 export function contours(field, level, size = FINE) {
-  const wide = size + 2
-  const at = (x, y) =>
-    x < 1 || y < 1 || x > size || y > size ? -1 : field[(y - 1) * size + (x - 1)]
-  const cut = (a, b) => (a === b ? 0.5 : Math.min(Math.max((level - a) / (b - a), 0), 1))
-  const next = new Map()
-  const edge = (x, y, side) => {
-    if (side === T) return { id: (y * wide + x) * 2, x: x + cut(at(x, y), at(x + 1, y)), y }
-    if (side === B) {
-      return { id: ((y + 1) * wide + x) * 2, x: x + cut(at(x, y + 1), at(x + 1, y + 1)), y: y + 1 }
+  const wide = size + 2 // a border of nothing closes the rings at the edge
+  const inside = new Uint8Array(wide * wide)
+  for (let y = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      if (field[y * size + x] >= level) inside[(y + 1) * wide + x + 1] = 1
     }
-    if (side === L) return { id: (y * wide + x) * 2 + 1, x, y: y + cut(at(x, y), at(x, y + 1)) }
-    return { id: (y * wide + x + 1) * 2 + 1, x: x + 1, y: y + cut(at(x + 1, y), at(x + 1, y + 1)) }
   }
+  const next = new Map()
   for (let y = 0; y < wide - 1; y++) {
     for (let x = 0; x < wide - 1; x++) {
-      const sides = CASES[
-        (at(x, y) >= level ? 8 : 0) + (at(x + 1, y) >= level ? 4 : 0) +
-        (at(x + 1, y + 1) >= level ? 2 : 0) + (at(x, y + 1) >= level ? 1 : 0)
-      ]
+      const at = y * wide + x
+      const code = inside[at] * 8 + inside[at + 1] * 4 + inside[at + wide + 1] * 2 + inside[at + wide]
+      if (code === 0 || code === 15) continue
+      const sides = CASES[code]
       for (let s = 0; s < sides.length; s += 2) {
-        const from = edge(x, y, sides[s])
-        next.set(from.id, { from, to: edge(x, y, sides[s + 1]).id })
+        const from = crossing(field, level, size, x, y, sides[s])
+        next.set(from.id, { from, to: crossing(field, level, size, x, y, sides[s + 1]).id })
       }
     }
   }
   return rings(next, size)
+}
+
+// Where the outline crosses one side of a cell, and a name for that side.
+function crossing(field, level, size, x, y, side) {
+  const wide = size + 2
+  const at = (cx, cy) =>
+    cx < 1 || cy < 1 || cx > size || cy > size ? -1 : field[(cy - 1) * size + (cx - 1)]
+  const cut = (a, b) => (a === b ? 0.5 : Math.min(Math.max((level - a) / (b - a), 0), 1))
+  if (side === T || side === B) {
+    const row = side === T ? y : y + 1
+    return { id: (row * wide + x) * 2, x: x + cut(at(x, row), at(x + 1, row)), y: row }
+  }
+  const column = side === L ? x : x + 1
+  return { id: (y * wide + column) * 2 + 1, x: column, y: y + cut(at(column, y), at(column, y + 1)) }
 }
 
 function rings(next, size) {

@@ -13,7 +13,7 @@ export const COLOURS = [
   { hex: "#D55E00", ink: "#180a00" },
 ]
 
-export const DASHES = [[], [7, 4], [2, 4], [10, 4, 2, 4], [14, 5], [4, 2], [10, 3, 2, 3, 2, 3]]
+export const DASHES = [[], [9, 4], [3, 3], [12, 4, 3, 4], [18, 5], [6, 2], [12, 3, 3, 3, 3, 3]]
 
 export function look(index) {
   const colour = COLOURS[index % COLOURS.length]

@@ -4,8 +4,9 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from db.models import APPEND_ONLY
 from db.records import new_id
-from db.unit_of_work import UnitOfWorkFactory
+from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from tests.integration.db.builders import World
 
 TABLES = {
@@ -13,6 +14,20 @@ TABLES = {
     "assessments": "comment",
     "concept_names": "name",
     "audit_log": "action",
+    "drawings": "note",
+    "notes": "text",
+    "class_verdicts": "comment",
+    "concept_marks": "reason",
+    "proposals": "reason",
+    "proposal_decisions": "reason",
+    "queue_marks": "reason",
+    "assignments": "assignee_id",
+    "members": "role",
+    "project_settings": "reviewer_id",
+    "adjudications": "reason",
+    "collections": "about",
+    "pins": "note",
+    "training_answers": "reviewer_id",
 }
 
 
@@ -31,8 +46,49 @@ def said(factory: UnitOfWorkFactory, world: World) -> World:
             id=new_id(), concept_id=cue.concept_id, name="ruler", reviewer_id=ada.id, based_on=0
         )
         uow.audit.append(actor=ada.name, action="rename", entity="concept", entity_id="1")
+        _say_more(uow, world)
         uow.commit()
     return world
+
+
+def _say_more(uow: UnitOfWork, world: World) -> None:
+    """One row in each of the tables of the review desk."""
+    cue, ada, project = world.cues[0][0], world.ada.id, world.project.id
+    case, concept = cue.case_id, cue.concept_id
+    mine = {"reviewer_id": ada}
+    uow.drawings.draw(
+        id=new_id(), case_id=case, kind="here", shape="box", points=((0, 0), (1, 1)), **mine
+    )
+    uow.notes.add(id=new_id(), project_id=project, kind="note", text="x", **mine)
+    uow.class_verdicts.append(
+        id=new_id(), concept_id=concept, class_name="naevus", value="unsure", based_on=0, **mine
+    )
+    uow.concept_marks.append(
+        id=new_id(), concept_id=concept, kind="locked", value=True, based_on=0, **mine
+    )
+    proposal = uow.hierarchy.propose(id=new_id(), concept_id=concept, kind="parent", **mine)
+    uow.hierarchy.decide(id=new_id(), proposal_id=proposal.id, accepted=True, based_on=0, **mine)
+    uow.queue.mark(id=new_id(), case_id=case, kind="flag", **mine)
+    uow.queue.assign(id=new_id(), case_id=case, assignee_id=ada, by_id=ada)
+    uow.members.append(id=new_id(), project_id=project, role="lead", by_id=ada, based_on=0, **mine)
+    uow.settings.append(id=new_id(), project_id=project, settings={}, based_on=0, **mine)
+    uow.adjudications.append(
+        id=new_id(), project_id=project, subject="cue", subject_id=cue.id, value="correct",
+        reason="", based_on=0, **mine,
+    )  # fmt: skip
+    study = uow.studies.create(
+        id=new_id(), project_id=project, title="signs", about="", kind="study", **mine
+    )
+    pin = uow.studies.pin(
+        id=new_id(), collection_id=study.id, case_id=case, note="", frozen={}, **mine
+    )
+    uow.studies.answer(
+        id=new_id(), collection_id=study.id, pin_id=pin.id, attempt=1, answers={}, score=0.5, **mine
+    )
+
+
+def test_every_append_only_table_is_tested() -> None:
+    assert set(TABLES) == {model.__tablename__ for model in APPEND_ONLY}
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -1,14 +1,18 @@
 """Writers at the same moment: one wins, the others are told, nothing is lost."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
 
-from db.errors import StaleWrite
+import pytest
+from sqlalchemy import text
+
+from db.errors import Busy, StaleWrite
 from db.feedback_records import NewRun, VerdictRecord
-from db.records import RunState, VerdictValue, new_id
-from db.unit_of_work import UnitOfWorkFactory
+from db.records import CueRecord, RunState, VerdictValue, new_id
+from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 from tests.integration.db.builders import World, new_case, new_cue, new_image
 
 Answer = TypeVar("Answer")
@@ -160,3 +164,49 @@ def test_cancel_and_success_at_once_leave_one_outcome(
 
     answers = _at_once([move("cancelled"), move("succeeded")])
     assert sorted(map(bool, answers)) == [False, True]
+
+
+def test_of_writers_who_wait_for_each_other_one_is_told(
+    factory: UnitOfWorkFactory, world: World, back_end: str
+) -> None:
+    if back_end == "sqlite":
+        pytest.skip("SQLite lets one writer in at a time: nobody can wait for each other")
+    first, second = world.cues[0][0], world.cues[1][1]
+
+    def judge(uow: UnitOfWork, cue: CueRecord, who: str) -> None:
+        uow.verdicts.append(
+            id=new_id(), cue_id=cue.id, reviewer_id=who, value="correct", based_on=0
+        )
+
+    def other() -> str:
+        try:
+            with factory() as uow:
+                judge(uow, second, world.ben.id)  # holds the cue, waits for the team's counter
+                uow.commit()
+        except Busy as busy:
+            return str(busy)
+        return "kept"
+
+    with ThreadPoolExecutor(1) as pool, factory() as uow:
+        judge(uow, first, world.ada.id)
+        waiting = pool.submit(other)
+        _until_somebody_waits(factory)
+        try:
+            judge(uow, second, world.ada.id)
+            uow.commit()
+            mine = "kept"
+        except Busy as busy:
+            uow.rollback()
+            mine = str(busy)
+        said = sorted((mine, waiting.result()))
+    assert said == ["another writer was faster at the same rows: try again in a moment", "kept"]
+
+
+def _until_somebody_waits(factory: UnitOfWorkFactory) -> None:
+    with factory.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for _look in range(3000):
+            waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if connection.execute(waits).scalar_one():
+                return
+            time.sleep(0.02)
+    raise AssertionError("nobody waits for a lock")

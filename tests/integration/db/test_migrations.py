@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from alembic.util import CommandError
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 from db import migrate
 from db.engine import create_engine
 from db.models import Base
 from db.records import new_id
 from db.unit_of_work import uow_factory
-from tests.integration.db.builders import make_world
+from tests.integration.db.builders import DICTIONARY, make_world
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -57,6 +58,51 @@ def test_a_filled_database_can_go_down(empty_url: str) -> None:
     migrate.downgrade(empty_url, "base")
     migrate.upgrade(empty_url)
     assert migrate.is_current(empty_url)
+
+
+def test_what_was_said_before_0002_is_counted(empty_url: str) -> None:
+    migrate.upgrade(empty_url)
+    engine = create_engine(empty_url)
+    factory = uow_factory(engine)
+    world = make_world(factory)
+    with factory() as uow:
+        said = {"reviewer_id": world.ada.id, "based_on": 0}
+        for cue in world.cues[0][:2]:
+            uow.verdicts.append(id=new_id(), cue_id=cue.id, value="spurious", **said)
+        uow.verdicts.append(id=new_id(), cue_id=world.cues[1][0].id, value="withdrawn", **said)
+        uow.assessments.append(id=new_id(), case_id=world.cases[2].id, agree=True, **said)
+        uow.commit()
+
+    def counted() -> tuple[object, ...]:
+        with factory(read_only=True) as uow:
+            page = uow.concepts.list(world.project.id, DICTIONARY).items
+            rows = uow.queue.page(world.version.id, world.ada.id).items
+            return (
+                uow.queue.progress(world.version.id, world.ada.id),
+                [(item.concept.number, item.spurious) for item in page],
+                [(row.queue_order, row.done, row.words) for row in rows],
+                uow.undo.undoable(world.project.id, world.ada.id),
+            )
+
+    before = counted()
+    assert before[2] == [(0, True, 1), (1, False, 0), (2, True, 1)]
+    engine.dispose()
+    migrate.downgrade(empty_url, "0001")
+    with engine.begin() as raw:  # gaps, as there were before places were kept dense
+        raw.execute(text("UPDATE cases SET queue_order = queue_order * 7 + 3"))
+    engine.dispose()
+    migrate.upgrade(empty_url)
+    migrate.check(empty_url)
+    assert counted() == before
+    with factory() as uow:
+        reasons = uow.queue.reasons(world.version.id)
+        assert reasons == {"not planned yet": 3}
+        taken = uow.undo.undo(id=new_id(), reviewer_id=world.ada.id, project_id=world.project.id)
+        assert taken is not None
+        uow.commit()
+    with engine.begin() as raw, pytest.raises(IntegrityError, match="append-only"):
+        raw.execute(text("UPDATE assessments SET comment = 'forged'"))
+    engine.dispose()
 
 
 def test_upgrade_twice_changes_nothing(url: str) -> None:

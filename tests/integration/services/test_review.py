@@ -150,8 +150,13 @@ def test_the_queue_marks_what_is_done_and_the_next_open_case_comes_first(
     assert not any(row.done for row in queue)
     first = first_case(world, ada)
     give(world, ada, first.cues[0].id, "unsure", 0)
-    assert world.services.review.queue(world.project_id, ada)[0].done
-    assert first_case(world, ada).id == queue[1].case_id
+    assert [
+        row.case_id for row in world.services.review.queue(world.project_id, ada) if row.done
+    ] == [first.id]
+    following = first_case(world, ada)
+    assert following.id == first.next_id
+    assert following.position > first.position
+    assert following.previous_id == first.id
 
 
 def test_signing_in_twice_gives_one_reviewer(world: World) -> None:

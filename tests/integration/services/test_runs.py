@@ -153,7 +153,8 @@ def test_activate_then_discard(judged: World, done: RunView) -> None:
     assert runs.discard(done.id, me).result_state == "discarded"
     with judged.services.uow(read_only=True) as uow:
         actions = [row.action for row in uow.audit.list(entity="version", limit=5)]
-    assert actions[:2] == ["version.discarded", "version.activated"]
+    # What is activated gets a queue with an order and reasons at once.
+    assert actions[:3] == ["version.discarded", "queue.planned", "version.activated"]
 
 
 def test_without_verdicts_the_run_fails_with_a_clear_message(bare: World) -> None:

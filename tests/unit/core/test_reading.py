@@ -32,8 +32,13 @@ def random_tokens(patches: int, d: int, seed: int) -> torch.Tensor:
 
 
 def steps_apart(a_N: np.ndarray, b_N: np.ndarray) -> float:
-    """The largest difference in steps of fp16 at that size."""
-    step_N = np.spacing(np.maximum(np.abs(a_N), np.abs(b_N)).astype(np.float16)).astype(float)
+    """The largest difference in steps of fp16 at that size.
+
+    What is left of large parts that cancel out is no finer than fp32 holds those parts.
+    """
+    size_N = np.maximum(np.abs(a_N), np.abs(b_N))
+    held = float(np.finfo(np.float32).eps) * float(size_N.max(initial=0.0))
+    step_N = np.maximum(np.spacing(size_N.astype(np.float16)).astype(float), held)
     return float((np.abs(a_N - b_N) / step_N).max())
 
 

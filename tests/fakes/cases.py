@@ -16,13 +16,22 @@ from core.phantoms import ARTEFACTS, CLASSES, NOTICE, PLANTED, Phantom, generate
 from dashboard.viewmodels import (
     AssessmentView,
     CaseView,
+    ClassSetView,
     CueView,
+    DrawingView,
+    FlipView,
+    LayerView,
+    LeverView,
     NameEvent,
     NodeView,
+    NoteView,
+    PeerView,
     RegionView,
     RunView,
     VerdictView,
+    WhatIfView,
 )
+from dashboard.viewmodels.queue import UndoneView
 
 START = datetime(2026, 5, 4, 9, 30, tzinfo=UTC)
 GRID = 24
@@ -35,6 +44,13 @@ WEIGHTS = {
     "regular border": -0.5, "typical network": -0.8, "milia-like cysts": -0.6,
     "comedo-like openings": -0.6,
 }  # fmt: skip
+
+
+PEERS = (
+    (PeerView("Dr Bright", "spurious", "everywhere", "artefact"),),
+    (PeerView("Dr Bright", "correct", "here", None), PeerView("Dr Chen", "unsure", "here", None)),
+    (),
+)
 
 
 def uid(*parts: object) -> str:
@@ -58,8 +74,11 @@ class Book:
     lost: frozenset[str] = frozenset()  # ids of images whose file is gone
     reviewers: dict[str, str] = field(default_factory=dict)
     verdicts: list[tuple[str, str, VerdictView]] = field(default_factory=list)  # cue, reviewer
-    undone: dict[str, VerdictView | None] = field(default_factory=dict)
+    undone: dict[str, UndoneView] = field(default_factory=dict)
     assessments: dict[tuple[str, str], AssessmentView] = field(default_factory=dict)
+    revisions: dict[tuple[str, str], int] = field(default_factory=dict)  # of the assessments
+    drawings: dict[tuple[str, str], dict[str, DrawingView]] = field(default_factory=dict)
+    notes: dict[str, list[NoteView]] = field(default_factory=dict)  # by case
     names: dict[str, list[NameEvent]] = field(default_factory=dict)
     runs: dict[str, RunView] = field(default_factory=dict)
 
@@ -98,7 +117,41 @@ def case_view(book: Book, at: int, ids: list[str], reviewer_id: str) -> CaseView
         ),
         assessment=book.assessments.get((ids[at], reviewer_id)), version_hash="9f3c1ab7" * 8,
         previous_id=ids[at - 1] if at else None, next_id=ids[at + 1] if at + 1 < len(ids) else None,
+        class_set=ClassSetView(
+            (prediction, rest[0]) if at % 2 else CLASSES, 0.9, at % 2 == 1,
+            "Holds the truth in 9 of 10 cases like these.",
+        ),
+        flip=FlipView(
+            ((strongest.name, strongest.activation, 0.0),), rest[0], 0.4, rest[0]
+        ),
+        trust=(0.81, 0.62, 0.31)[at % 3], layers=LAYERS,
+        what_if=_what_if(cues, prediction, (prediction, *rest), sure),
     )  # fmt: skip
+
+
+LAYERS = (
+    LayerView("mask", "Ground truth", "mask", "", "What a person drew"),
+    LayerView("grad-cam", "Grad-CAM", "attribution", "", "Gradient times activation"),
+)
+
+
+def _what_if(
+    cues: tuple[CueView, ...], prediction: str, ranked: tuple[str, ...], sure: float
+) -> WhatIfView:
+    """Levers whose weights give the cues' own contributions to the predicted class."""
+    shares = dict(zip(ranked, (sure, 0.7 * (1 - sure), 0.3 * (1 - sure)), strict=True))
+
+    def weights(cue: CueView) -> tuple[float, ...]:
+        own = cue.contribution / cue.activation
+        return tuple(own if name == prediction else -0.5 * own for name in CLASSES)
+
+    levers = tuple(
+        LeverView(cue.concept_id, cue.concept, cue.name, cue.activation, 2.4, weights(cue))
+        for cue in cues
+    )
+    other = LeverView(uid("concept", "crust"), 77, "crust", 0.0, 1.8, (0.4, -0.9, 0.3))
+    logits = tuple(1.3 * float(np.log(shares[name])) for name in CLASSES)
+    return WhatIfView(CLASSES, logits, 1.3, (*levers, other))
 
 
 def _cues(
@@ -125,6 +178,7 @@ def _cues(
                 grid=(GRID, GRID), map_u8=map_GV.tobytes(), regions=_regions(map_GV), mine=mine,
                 agree_note="Contribution and causal effect disagree: other concepts carry the same "
                 "information." if rank == 3 else None,
+                trust=(0.86, 0.64, 0.58, 0.22)[rank % 4], peers=PEERS[rank % 3],
             )
         )  # fmt: skip
     return tuple(views)

@@ -1,0 +1,221 @@
+"""What each strategy of the plan has to say of every case of a version, as arrays.
+
+Everything is read from the store and, where they are there, from the codes that were pooled when
+the version was published; no image or token is touched, nothing is computed anew. What is missing
+is said in `notes`, never guessed.
+
+Legend: I cases, C classes, N concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from core.agreement import trust_of_all
+from core.errors import InsightError
+from dashboard.services import queue_plan
+from db.desk_records import CaseFacts
+from db.records import VersionRecord
+from db.repositories.plan_reads import FigureRow
+from db.unit_of_work import UnitOfWork
+
+if TYPE_CHECKING:
+    from core.artifacts import ModelBundle
+    from dashboard.services.pooled import PooledStore
+
+Array = NDArray[np.float64]
+
+
+class Codes(Protocol):
+    """What is needed of Engines."""
+
+    def bundle(self, folder: str) -> ModelBundle:
+        """The model version in a folder."""
+
+    def pooled_store(self, project_id: str, bundle: ModelBundle) -> PooledStore:
+        """Its pooled codes on disk."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the store knows of a version's cases."""
+
+    rows: tuple[CaseFacts, ...]
+    figures: tuple[FigureRow, ...]
+    reconstructions: dict[str, float]
+    disputed: dict[str, float]
+    judged: dict[int, tuple[int, int]]  # concept -> spurious, of how many verdicts
+    artefacts: frozenset[int]
+    concepts: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores by strategy [I], [0, 1], and what could not be used."""
+
+    by_strategy: dict[str, Array]
+    notes: tuple[str, ...]
+
+
+def read(uow: UnitOfWork, version: VersionRecord) -> Facts:
+    """All that is needed, in one reading unit of work."""
+    key = version.project_id, version.dictionary_hash
+    # By content: the order they have now must not decide the order they get.
+    rows = tuple(sorted(uow.queue.rows(version.id), key=lambda row: row.sha256))
+    said = uow.queue.progress(version.id, "").by_reviewer
+    numbers = uow.concepts.ids(*key)
+    return Facts(
+        rows=rows,
+        figures=uow.plan.figures(version.id) if any(row.explained for row in rows) else (),
+        reconstructions=uow.plan.reconstructions(version.id),
+        disputed=uow.plan.disputed(version.project_id, version.id) if len(said) > 1 else {},
+        judged=uow.plan.judged(*key),
+        artefacts=uow.plan.artefacts(*key),
+        concepts=max(numbers, default=-1) + 1,
+    )
+
+
+def scores(facts: Facts, version: VersionRecord, codes: Codes | None, *, seed: int) -> Scores:
+    """The score of every case for every strategy."""
+    notes: list[str] = []
+    rows = facts.rows
+    at = {row.case_id: index for index, row in enumerate(rows)}
+    probability_IC = _probabilities(rows, version.classes)
+    pooled_IN, weight_CN = _codes(rows, version, codes, notes)
+    contribution_IN = (
+        _from_codes(pooled_IN, weight_CN, rows, version.classes)
+        if pooled_IN is not None and weight_CN is not None
+        else _from_cues(facts, at)
+    )
+    features = _features(pooled_IN, probability_IC, seed)
+    return Scores(
+        {
+            "uncertain": queue_plan.uncertainty(probability_IC),
+            "explanation": _doubtful(facts, at, notes),
+            "experts": _spread(facts.disputed, at),
+            "shortcut": _shortcut(facts, contribution_IN),
+            "diverse": queue_plan.coverage(features, seed=seed),
+        },
+        tuple(notes),
+    )
+
+
+def _probabilities(rows: Sequence[CaseFacts], classes: Sequence[str]) -> Array:
+    found = [[dict(row.probabilities).get(name, 0.0) for name in classes] for row in rows]
+    return np.array(found, dtype=np.float64).reshape(len(rows), len(classes))
+
+
+def _codes(
+    rows: Sequence[CaseFacts], version: VersionRecord, codes: Codes | None, notes: list[str]
+) -> tuple[Any, Any]:
+    """Pooled codes CSR [I, N] and the head's weights [C, N]; None where they are not here."""
+    if codes is None or not rows:
+        return None, None
+    shas = [row.sha256 for row in rows]
+    try:
+        bundle = codes.bundle(version.folder)
+        store = codes.pooled_store(version.project_id, bundle)
+        missing = len(store.missing(shas))
+    except (InsightError, OSError):
+        notes.append("The version's files cannot be read: coverage goes by the decisions alone.")
+        return None, None
+    if missing:
+        notes.append(
+            f"{missing} of {len(rows)} images have no codes kept: coverage goes by the decisions, "
+            "shortcuts by the cues of cases that were explained."
+        )
+        return None, None
+    return store.rows(shas), np.asarray(bundle.head.weight_CN, dtype=np.float64)
+
+
+def _from_codes(
+    pooled_IN: Any, weight_CN: Any, rows: Sequence[CaseFacts], classes: Sequence[str]
+) -> Any:
+    """CSR [I, N]: what each concept adds to the logit of the predicted class."""
+    number = {name: index for index, name in enumerate(classes)}
+    chosen_I = np.array([number.get(row.prediction, 0) for row in rows])
+    contribution_IN = sparse.csr_matrix(pooled_IN, dtype=np.float64, copy=True)
+    row_of = np.repeat(np.arange(len(rows)), np.diff(contribution_IN.indptr))
+    contribution_IN.data *= weight_CN[chosen_I[row_of], contribution_IN.indices]
+    return contribution_IN
+
+
+def _from_cues(facts: Facts, at: Mapping[str, int]) -> Any:
+    """The same from stored cues; cases that are not explained have none."""
+    used = [each for each in facts.figures if each.case_id in at]
+    place = ([at[each.case_id] for each in used], [each.number for each in used])
+    shape = (len(facts.rows), facts.concepts)
+    return sparse.csr_matrix(([each.contribution for each in used], place), shape=shape)
+
+
+def _features(pooled_IN: Any, probability_IC: Array, seed: int) -> NDArray[np.float32]:
+    """What two cases are compared by: their codes, else their decisions."""
+    if pooled_IN is None:
+        return probability_IC.astype(np.float32)
+    rng = np.random.default_rng(seed)
+    draw_NF = rng.standard_normal((pooled_IN.shape[1], queue_plan.FEATURES), dtype=np.float32)
+    return np.asarray(pooled_IN @ draw_NF, dtype=np.float32)
+
+
+def _doubtful(facts: Facts, at: Mapping[str, int], notes: list[str]) -> Array:
+    """1 - the trust in each explanation; 0 where a case is not explained yet."""
+    found = np.zeros(len(at))
+    by_case: dict[str, list[FigureRow]] = {}
+    for each in facts.figures:
+        by_case.setdefault(each.case_id, []).append(each)
+    for case_id, cues in by_case.items():
+        share = facts.reconstructions.get(case_id)
+        if share is not None and case_id in at:
+            sums = [cue.contribution for cue in cues]
+            effects = [cue.causal_effect for cue in cues]
+            found[at[case_id]] = 1.0 - trust_of_all(sums, effects, share)
+    waiting = len(at) - len(facts.reconstructions)
+    if waiting > 0:
+        notes.append(
+            f"{waiting} of {len(at)} cases are not explained yet: how far their explanations can "
+            "be trusted is not known before they are opened."
+        )
+    return found
+
+
+def _spread(shares: Mapping[str, float], at: Mapping[str, int]) -> Array:
+    found = np.zeros(len(at))
+    for case_id, share in shares.items():
+        if case_id in at:
+            found[at[case_id]] = share
+    return found
+
+
+def _shortcut(facts: Facts, contribution_IN: Any) -> Array:
+    """Share of what speaks for each decision that comes from suspected concepts, each weighed."""
+    n = contribution_IN.shape[1]
+    for_it_IN = contribution_IN.maximum(0).tocsr()
+    rows = facts.rows
+    known_I = np.array([row.label is not None for row in rows], dtype=bool)
+    wrong_I = np.array([row.label not in (None, row.prediction) for row in rows], dtype=bool)
+    suspected_N = queue_plan.suspicion(_leading(for_it_IN), wrong_I, known_I, n)
+    for number, (spurious, judged) in facts.judged.items():
+        if number < n:
+            said = queue_plan.judged_spurious(np.array([spurious]), np.array([judged]))
+            suspected_N[number] = max(suspected_N[number], float(said[0]))
+    for number in facts.artefacts:
+        if number < n:
+            suspected_N[number] = 1.0
+    total_I = np.asarray(for_it_IN.sum(axis=1)).ravel()
+    suspected_I = np.asarray(for_it_IN @ suspected_N).ravel()
+    return np.where(total_I > 0, suspected_I / np.where(total_I > 0, total_I, 1.0), 0.0)
+
+
+def _leading(for_it_IN: Any) -> NDArray[np.int64]:
+    """The concept that adds most to each decision; -1 where none adds anything."""
+    if not for_it_IN.shape[1]:
+        return np.full(for_it_IN.shape[0], -1)
+    best_I = np.asarray(for_it_IN.argmax(axis=1)).ravel()
+    top_I = for_it_IN.max(axis=1).toarray().ravel()
+    return np.where(top_I > 0, best_I, -1).astype(np.int64)

@@ -1,0 +1,93 @@
+"""The tables (SQLAlchemy 2). Nothing outside `db` sees these: repositories return records.
+
+What people say is append-only (APPEND_ONLY below): triggers made by the migrations refuse
+UPDATE and DELETE. Relationships never load by themselves (`lazy="raise"`).
+"""
+
+from db.models.base import BIG, ID, Base
+from db.models.cases import Case, Cue, Reviewer
+from db.models.catalogue import Concept, ConceptName, Image, ModelVersion, Project, Relation
+from db.models.desk import (
+    Adjudication,
+    ClassVerdict,
+    Collection,
+    Drawing,
+    Event,
+    Note,
+    Pin,
+    TrainingAnswer,
+)
+from db.models.hierarchy import ConceptMark, Proposal, ProposalDecision
+from db.models.queue import (
+    Assignment,
+    CaseWord,
+    ConceptTally,
+    Lease,
+    Member,
+    ProjectSettings,
+    QueueMark,
+    QueueProgress,
+)
+from db.models.runs import AuditEntry, FeedbackSnapshot, Run
+from db.models.verdicts import Assessment, Verdict
+
+APPEND_ONLY: tuple[type[Base], ...] = (
+    Verdict,
+    ConceptName,
+    Assessment,
+    AuditEntry,
+    Drawing,
+    Note,
+    ClassVerdict,
+    ConceptMark,
+    Proposal,
+    ProposalDecision,
+    QueueMark,
+    Assignment,
+    Member,
+    ProjectSettings,
+    Adjudication,
+    Collection,
+    Pin,
+    TrainingAnswer,
+)
+
+__all__ = [
+    "APPEND_ONLY",
+    "BIG",
+    "ID",
+    "Adjudication",
+    "Assessment",
+    "Assignment",
+    "AuditEntry",
+    "Base",
+    "Case",
+    "CaseWord",
+    "ClassVerdict",
+    "Collection",
+    "Concept",
+    "ConceptMark",
+    "ConceptName",
+    "ConceptTally",
+    "Cue",
+    "Drawing",
+    "Event",
+    "FeedbackSnapshot",
+    "Image",
+    "Lease",
+    "Member",
+    "ModelVersion",
+    "Note",
+    "Pin",
+    "Project",
+    "ProjectSettings",
+    "Proposal",
+    "ProposalDecision",
+    "QueueMark",
+    "QueueProgress",
+    "Relation",
+    "Reviewer",
+    "Run",
+    "TrainingAnswer",
+    "Verdict",
+]

@@ -1,0 +1,72 @@
+"""Runs, the feedback they used, and the audit log."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db import records
+from db.models.base import BIG, ID, Base, one_of
+
+
+class FeedbackSnapshot(Base):
+    """The frozen, hashed set of verdicts that a run used."""
+
+    __tablename__ = "feedback_snapshots"
+    __table_args__ = (UniqueConstraint("project_id", "hash"),)
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ID, ForeignKey("projects.id"))
+    hash: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    verdicts: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class Run(Base):
+    """A piece of long work with its progress and outcome."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        one_of("kind", records.RunKind),
+        one_of("state", records.RunState),
+        CheckConstraint("progress >= 0 AND progress <= 1", name="progress"),
+        Index(None, "project_id", "created_at"),
+        Index(None, "state", "heartbeat_at"),
+    )
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    project_id: Mapped[str] = mapped_column(ID, ForeignKey("projects.id"))
+    kind: Mapped[str]
+    state: Mapped[str]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    config: Mapped[dict[str, Any]]
+    progress: Mapped[float]
+    stage: Mapped[str]
+    message: Mapped[str]
+    base_version_id: Mapped[str | None] = mapped_column(ID, ForeignKey("model_versions.id"))
+    result_version_id: Mapped[str | None] = mapped_column(ID, ForeignKey("model_versions.id"))
+    snapshot_id: Mapped[str | None] = mapped_column(ID, ForeignKey("feedback_snapshots.id"))
+    metrics: Mapped[dict[str, Any]]
+    workflow_id: Mapped[str | None]
+    requested_by: Mapped[str | None] = mapped_column(ID, ForeignKey("reviewers.id"))
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """One line of the audit log. Append-only."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "entity", "entity_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=True)
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    action: Mapped[str]
+    entity: Mapped[str]
+    entity_id: Mapped[str]
+    detail: Mapped[dict[str, Any]]

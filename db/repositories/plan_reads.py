@@ -1,0 +1,109 @@
+"""What the plan of a queue reads of a whole version (cases: queue_reads.py). It writes nothing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Integer, String, cast, func, select
+
+from db.models import Assessment, Case, Concept, ConceptMark, ConceptTally, Cue, Verdict
+from db.repositories.base import Repository
+from db.repositories.folds import standing_verdicts
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """A cue's figures, without its map."""
+
+    case_id: str
+    number: int  # of the concept
+    contribution: float
+    causal_effect: float
+
+
+class PlanReads(Repository):
+    """Reads that pass over all cases: for the plan and for overviews, never for one case."""
+
+    def figures(self, version_id: str) -> tuple[FigureRow, ...]:
+        """The figures of every stored cue of a version."""
+        query = (
+            select(Cue.case_id, Concept.number, Cue.contribution, Cue.causal_effect)
+            .join(Concept, Concept.id == Cue.concept_id)
+            .join(Case, Case.id == Cue.case_id)
+            .where(Case.version_id == version_id)
+        )
+        return tuple(FigureRow(*row) for row in self._session.execute(query))
+
+    def reconstructions(self, version_id: str) -> dict[str, float]:
+        """Case id -> how much of the tokens the concepts explain, where a case is explained."""
+        share = Case.explanation["reconstruction"].as_float()
+        query = select(Case.id, share).where(
+            Case.version_id == version_id, Case.explanation.is_not(None)
+        )
+        return {row[0]: float(row[1] or 0.0) for row in self._session.execute(query)}
+
+    def disputed(self, project_id: str, version_id: str) -> dict[str, float]:
+        """Case id -> share of the cues that several people judged on which they differ."""
+        stands = standing_verdicts(Verdict.project_id == project_id)
+        people = func.count().label("people")
+        words = func.count(stands.c.value.distinct()).label("words")
+        by_cue = (
+            select(stands.c.case_id, stands.c.cue_id, people, words)
+            .group_by(stands.c.case_id, stands.c.cue_id)
+            .having(people > 1)
+            .subquery("by_cue")
+        )
+        differ: Any = func.sum(cast(by_cue.c.words > 1, Integer))
+        query = (
+            select(by_cue.c.case_id, differ, func.count())
+            .join(Case, Case.id == by_cue.c.case_id)
+            .where(Case.version_id == version_id)
+            .group_by(by_cue.c.case_id)
+            .having(differ > 0)
+        )
+        return {row[0]: row[1] / row[2] for row in self._session.execute(query)}
+
+    def judged(self, project_id: str, dictionary_hash: str) -> dict[int, tuple[int, int]]:
+        """Concept number -> how many standing verdicts call it spurious, and of how many."""
+        said = ConceptTally.correct + ConceptTally.spurious + ConceptTally.unsure
+        query = (
+            select(Concept.number, ConceptTally.spurious, said)
+            .join(Concept, Concept.id == ConceptTally.concept_id)
+            .where(
+                Concept.project_id == project_id,
+                Concept.dictionary_hash == dictionary_hash,
+                said > 0,
+            )
+        )
+        return {row[0]: (row[1], row[2]) for row in self._session.execute(query)}
+
+    def artefacts(self, project_id: str, dictionary_hash: str) -> frozenset[int]:
+        """Numbers of the concepts that people marked as artefacts."""
+        latest = (
+            select(ConceptMark.concept_id, func.max(ConceptMark.revision).label("revision"))
+            .where(ConceptMark.kind == "artefact")
+            .group_by(ConceptMark.concept_id)
+            .subquery("latest_mark")
+        )
+        query = (
+            select(Concept.number)
+            .join(ConceptMark, ConceptMark.concept_id == Concept.id)
+            .join(
+                latest,
+                (latest.c.concept_id == ConceptMark.concept_id)
+                & (latest.c.revision == ConceptMark.revision),
+            )
+            .where(
+                ConceptMark.kind == "artefact",
+                ConceptMark.value,
+                Concept.project_id == project_id,
+                Concept.dictionary_hash == dictionary_hash,
+            )
+        )
+        return frozenset(self._session.scalars(query))
+
+    def is_rated(self, project_id: str) -> bool:
+        """Whether anybody ever rated a case of the project by its criteria."""
+        query = select(Assessment.seq).where(
+            Assessment.project_id == project_id, cast(Assessment.ratings, String) != "{}"
+        )
+        return self._session.scalar(query.limit(1)) is not None
