@@ -273,6 +273,11 @@ def test_the_modes_are_on_the_same_desk(person: Person, mode: str) -> None:
     page = person.page
     page.get_by_role("button", name=mode, exact=True).click()
     expect(page).to_have_url(re.compile(f"mode={mode.lower()}"))
+    # The mode's own screen, not the desk that is about to go: that one hears nothing any more.
+    chosen = page.get_by_role("radio", name=mode, exact=True, checked=True)
+    if mode == "Diagnose":
+        chosen = chosen.or_(page.get_by_role("button", name=mode, exact=True, pressed=True))
+    expect(chosen.first).to_be_visible()
     back = page.get_by_role("button", name="Review", exact=True).or_(
         page.get_by_role("radio", name="Review", exact=True)
     )
