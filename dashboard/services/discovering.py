@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -43,6 +44,7 @@ class DiscoverService:
         self._uow = uow_factory
         self._tables = tables
         self._engines = engines
+        self._kept: tuple[Decisions, frozenset[int], tuple[Told, ...]] | None = None
 
     def candidates(self, project_id: str) -> DiscoverView:
         """All candidates of the active version, strongest first."""
@@ -51,7 +53,7 @@ class DiscoverService:
             unknown = _unknown(uow, project_id, table.version.dictionary_hash)
             written = uow.notes.list(project_id, kind="hypothesis")
         notes = Counter(note.concept_id for note in written if note.concept_id is not None)
-        rows = rank(table, unknown, notes)
+        rows = rank(table, self._told(table, unknown), unknown, notes)
         fired = np.asarray(table.codes_IN.getnnz(axis=0)) > 0
         labelled = int((table.labels_I() >= 0).sum())
         return DiscoverView(tuple(rows[:SHOWN]), int(fired.sum()), labelled)
@@ -69,7 +71,8 @@ class DiscoverService:
             unknown = _unknown(uow, project_id, table.version.dictionary_hash)
             notes = uow.notes.of_concept(concept_id)
         hypotheses = [note for note in notes if note.kind == "hypothesis"]
-        rows = rank(table, unknown, Counter({concept_id: len(hypotheses)}))
+        counted = Counter({concept_id: len(hypotheses)})
+        rows = rank(table, self._told(table, unknown), unknown, counted)
         row = next((r for r in rows if r.concept_id == concept_id), None)
         if row is None:
             raise NotFound("candidate", concept_id)
@@ -86,36 +89,64 @@ class DiscoverService:
             notes=tuple(note_view(note) for note in hypotheses),
         )
 
+    def _told(
+        self, table: Decisions, unknown: Mapping[int, tuple[ConceptRecord, Why]]
+    ) -> tuple[Told, ...]:
+        """Asked for twice at every rerun of the screen; the table is one until it changes."""
+        kept = self._kept
+        if kept is None or kept[0] is not table or kept[1] != unknown.keys():
+            kept = self._kept = (table, frozenset(unknown), told(table, unknown))
+        return kept[2]
 
-def rank(
-    table: Decisions, unknown: Mapping[int, tuple[ConceptRecord, Why]], notes: Mapping[str, int]
-) -> list[CandidateRow]:
-    """Candidates among the concepts without a trusted word, strongest first."""
+
+@dataclass(frozen=True)
+class Told:
+    """The class that a concept tells best, better than chance."""
+
+    concept: int
+    class_number: int
+    auc: float
+    interval: tuple[float, float]
+    share: float  # of all decisions
+    images: int  # in which it fires
+
+
+def told(table: Decisions, concepts: Iterable[int]) -> tuple[Told, ...]:
+    """What each of these concepts tells, where it tells anything."""
     labels_I = table.labels_I()
     labelled = labels_I >= 0
     columns_LN = table.codes_IN[labelled].tocsc()
     share_N = decision_shares(table)
     fired_N = np.asarray(table.codes_IN.getnnz(axis=0))
     found = []
-    for n, (record, why) in unknown.items():
+    for n in concepts:
         if fired_N[n] < LEAST:
             continue
         best = _best_class(columns_LN, n, labels_I[labelled], len(table.classes))
         if best is None or best[2][0] <= 0.5 <= best[2][1]:  # no better than chance may be
             continue
-        number, auc, interval = best
-        found.append((n, record, why, number, auc, interval))
-    top = max((float(share_N[n]) for n, *_ in found), default=0.0) or 1.0
-    rows = [
-        CandidateRow(
-            concept_id=record.id, concept=n, name=record.shown_name, why=why,
-            class_name=table.classes[number], auc=auc, interval=interval, toward=auc >= 0.5,
-            share=float(share_N[n]), images=int(fired_N[n]), total=len(table.coded),
-            hypotheses=notes.get(record.id, 0),
-            score=abs(2 * auc - 1) * float(share_N[n]) / top,
-        )
-        for n, record, why, number, auc, interval in found
-    ]  # fmt: skip
+        found.append(Told(n, *best, float(share_N[n]), int(fired_N[n])))
+    return tuple(found)
+
+
+def rank(
+    table: Decisions,
+    found: Sequence[Told],
+    unknown: Mapping[int, tuple[ConceptRecord, Why]],
+    notes: Mapping[str, int],
+) -> list[CandidateRow]:
+    """Candidates among the concepts without a trusted word, strongest first."""
+    top = max((each.share for each in found), default=0.0) or 1.0
+    rows = []
+    for each in found:
+        record, why = unknown[each.concept]
+        rows.append(CandidateRow(
+            concept_id=record.id, concept=each.concept, name=record.shown_name, why=why,
+            class_name=table.classes[each.class_number], auc=each.auc, interval=each.interval,
+            toward=each.auc >= 0.5, share=each.share, images=each.images,
+            total=len(table.coded), hypotheses=notes.get(record.id, 0),
+            score=abs(2 * each.auc - 1) * each.share / top,
+        ))  # fmt: skip
     return sorted(rows, key=lambda row: (-row.score, row.concept))
 
 

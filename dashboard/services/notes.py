@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.errors import ConfigError
+from dashboard.services.prose import clean_prose
 from dashboard.viewmodels import NoteView
 from dashboard.viewmodels.marks import NoteKind
 from db.desk_records import NoteRecord
@@ -38,7 +39,9 @@ class NoteService:
         Raises ConfigError for a text that is empty or too long, NotFound for a case or concept of
         another project, Conflict where the id came with other content.
         """
-        clean = cleaned(text)
+        clean = clean_prose(text, "the note", limit=MAX_TEXT)
+        if not clean:
+            raise ConfigError("the note is empty")
         with self._uow() as uow:
             fresh = not _known(uow, id)
             row = uow.notes.add(
@@ -76,21 +79,6 @@ class NoteService:
 def note_view(row: NoteRecord) -> NoteView:
     """A note as shown."""
     return NoteView(row.id, row.kind, row.text, row.payload, row.reviewer, row.created_at)
-
-
-def cleaned(text: str) -> str:
-    """Line ends unified, control characters dropped; HTML stays text (screens escape it).
-
-    Raises ConfigError for an empty or too long one.
-    """
-    plain = text.replace("\r\n", "\n").replace("\r", "\n")
-    plain = "".join(ch for ch in plain if ch in "\n\t" or (ord(ch) >= 32 and ord(ch) != 127))
-    plain = plain.strip()
-    if not plain:
-        raise ConfigError("the note is empty")
-    if len(plain) > MAX_TEXT:
-        raise ConfigError(f"the note is longer than {MAX_TEXT} characters")
-    return plain
 
 
 def _known(uow: UnitOfWork, note_id: str) -> bool:

@@ -47,7 +47,7 @@ class Publisher:
         uow_factory: UnitOfWorkFactory,
         engines: Engines,
         *,
-        planned: Callable[[str, int], object] = lambda version_id, before: None,
+        planned: Callable[[str, int], object],
     ) -> None:
         """`planned` is told of a version that has new cases, and how many it had before."""
         self._uow = uow_factory
@@ -176,18 +176,14 @@ class Publisher:
 def predict(
     bundle: ModelBundle, images: Sequence[ImageRecord], pooled_IN: Any, *, first: int = 0
 ) -> tuple[NewCase, ...]:
-    """A case per image from its pooled codes [I, N], in review order from `first` on."""
+    """A case per image from its pooled codes [I, N], in the queue from place `first` on."""
     if not images:
         return ()
     head = bundle.head
     logits_IC, probs_IC = head.logits(pooled_IN), head.probabilities(pooled_IN)
     chosen_I = logits_IC.argmax(axis=1)
     confidence_I = probs_IC[np.arange(len(images)), chosen_I]
-    orders = queue_orders(
-        [float(value) for value in confidence_I],
-        [image.split for image in images],
-        seed=bundle.manifest.seed,
-    )
+    places = unplanned_places([image.split for image in images])
     return tuple(
         NewCase(
             image_id=image.id,
@@ -196,39 +192,23 @@ def predict(
             logit=float(logits_IC[row, chosen_I[row]]),
             bias=float(head.bias_C[chosen_I[row]]),
             probabilities=tuple(zip(head.classes, map(float, probs_IC[row]), strict=True)),
-            queue_order=first + orders[row],
+            queue_order=first + places[row],
         )
         for row, image in enumerate(images)
     )
 
 
-def queue_orders(
-    confidences: Sequence[float], splits: Sequence[str | None], *, seed: int
-) -> list[int]:
-    """Place of each case in the review queue, a permutation of 0..I-1.
+def unplanned_places(splits: Sequence[str | None]) -> list[int]:
+    """Place of each case until the queue is planned, a permutation of 0..I-1: held-out ones last.
 
-    Cases that may teach a model (train, val or no split) come first, held-out ones after them:
-    a verdict on a held-out case cannot be used without spoiling the test. Within each part an
-    uncertain case (lowest confidence left) alternates with one drawn at random by `seed`, which
-    mostly is a confident one: a reviewer meets doubts and habits of the model, shortcuts among
-    them, from the start.
+    Cases that may teach a model (train, val or no split) come first: a verdict on a held-out case
+    cannot be used without spoiling the test.
     """
-    rng = np.random.default_rng(seed)
-    order: list[int] = []
-    for wanted in (True, False):
-        rows = [i for i, split in enumerate(splits) if (split in DEVELOPMENT) is wanted]
-        doubtful = sorted(rows, key=lambda i: (confidences[i], i))
-        order += _alternate(doubtful, [rows[i] for i in rng.permutation(len(rows))])
+    order = sorted(range(len(splits)), key=lambda row: splits[row] not in DEVELOPMENT)
     places = [0] * len(order)
     for place, row in enumerate(order):
         places[row] = place
     return places
-
-
-def _alternate(first: Sequence[int], second: Sequence[int]) -> list[int]:
-    """Items of both sequences in turn, each item once."""
-    merged = (item for pair in zip(first, second, strict=True) for item in pair)
-    return list(dict.fromkeys(merged))
 
 
 def _images_with_cases(uow: UnitOfWork, version: VersionRecord | None) -> set[str]:

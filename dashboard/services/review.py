@@ -20,6 +20,7 @@ from dashboard.services.engines import read_verified
 from dashboard.services.folded import Folded
 from dashboard.services.names import clean_name
 from dashboard.services.project_settings import ProjectSettings
+from dashboard.services.prose import clean_prose
 from dashboard.services.queue_rows import queue_rows
 from dashboard.services.settings_of import settings_in
 from dashboard.viewmodels import (
@@ -38,7 +39,6 @@ from db.errors import NotFound
 from db.records import CaseRecord, ImageRecord, utc_now
 from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
-MAX_COMMENT = 4000  # characters
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg"})
 POINTS = range(1, 6)  # of a rating
 
@@ -154,7 +154,7 @@ class ReviewService:
             StaleWrite: something newer stands. Conflict: the id was used for something else.
             ConfigError: an unknown reason or a comment that is too long.
         """
-        text = _comment(comment)
+        text = clean_prose(comment, "the comment")
         with self._uow() as uow:
             known = uow.verdicts.find(id) is not None
             row = uow.verdicts.append(
@@ -210,7 +210,7 @@ class ReviewService:
         Raises ConfigError for a label that is not a class of the version, a rating by no
         criterion of the project, or agreement with a prediction that is hidden.
         """
-        text = _comment(comment)
+        text = clean_prose(comment, "the comment")
         with self._uow() as uow:
             case = uow.cases.get(case_id)
             _check_label(corrected_label, uow.versions.get(case.version_id).classes)
@@ -253,7 +253,7 @@ class ReviewService:
 
         Raises InvalidValue for impossible points, Conflict for an id used otherwise.
         """
-        text = _comment(note)
+        text = clean_prose(note, "the note")
         with self._uow() as uow:
             known = uow.drawings.find(id) is not None
             row = uow.drawings.draw(
@@ -293,7 +293,7 @@ class ReviewService:
 
         Raises ConfigError for an empty note without payload or one that is too long.
         """
-        clean = _comment(text)
+        clean = clean_prose(text, "the note")
         if not clean and not payload:
             raise ConfigError("the note is empty")
         with self._uow() as uow:
@@ -387,13 +387,3 @@ def _before(uow: UnitOfWork, id: str, case_id: str, reviewer_id: str) -> tuple[A
 def _is_blind(before: Sequence[AssessmentView], rules: ProjectSettings) -> bool:
     """Whether something of the case was hidden and never shown yet."""
     return bool(rules.blind) and not any(map(blinding.word_is_in, before))
-
-
-def _comment(text: str) -> str:
-    """Line ends unified and control characters dropped; HTML stays text (screens escape it)."""
-    clean = text.replace("\r\n", "\n").replace("\r", "\n")
-    clean = "".join(ch for ch in clean if ch in "\n\t" or (ord(ch) >= 32 and ord(ch) != 127))
-    clean = clean.strip()
-    if len(clean) > MAX_COMMENT:
-        raise ConfigError(f"the comment is longer than {MAX_COMMENT} characters")
-    return clean

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from core.errors import ConfigError
 from dashboard.services.engines import Engines
+from dashboard.services.prose import clean_prose
 from dashboard.services.similar import Decisions, DecisionTables, pictures, told_apart
 from dashboard.viewmodels import VerdictValue
 from dashboard.viewmodels.modes import (
@@ -132,13 +133,12 @@ class ValidateService:
         Raises StaleWrite where another word of mine came in between, ConfigError for a class the
         active version does not have or a comment that is too long, NotFound for the concept.
         """
-        if len(comment) > MAX_COMMENT:
-            raise ConfigError(f"the comment is longer than {MAX_COMMENT} characters")
+        text = clean_prose(comment, "the comment", limit=MAX_COMMENT)
         with self._uow() as uow:
             known = {event.id for event in uow.class_verdicts.history(concept_id, class_name)}
             row = uow.class_verdicts.append(
                 id=id, concept_id=concept_id, class_name=class_name, reviewer_id=reviewer_id,
-                value=value, reason=reason, comment=comment.strip(), based_on=based_on,
+                value=value, reason=reason, comment=text, based_on=based_on,
             )  # fmt: skip
             if row.id not in known:
                 _audit(uow, row)

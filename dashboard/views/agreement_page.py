@@ -14,6 +14,7 @@ from dashboard.viewmodels.agreement import (
     RaterView,
 )
 from dashboard.views.chrome import plain
+from dashboard.views.figures import frame, ink
 from dashboard.views.tables import table
 from dashboard.views.text import moment, plural, share
 
@@ -148,13 +149,13 @@ def _forest(rows: Sequence[tuple[str, CoefficientView]], what: str, key: str) ->
         )
     )
     low = min(-0.05, *(end[0] for end in ends))
-    figure.update_layout(
-        height=64 + 30 * len(shown),
-        margin={"l": 0, "r": 8, "t": 4, "b": 0},
-        font={"size": 12},
-        dragmode=False,
+    frame(figure, height=64 + 30 * len(shown))
+    figure.update_xaxes(
+        range=[low - 0.03, 1.04],
+        title={"text": what, "font": {"color": ink()}},
+        zeroline=True,
+        zerolinecolor=LINE,
     )
-    figure.update_xaxes(range=[low - 0.03, 1.04], title=what, zeroline=True, zerolinecolor=LINE)
     figure.update_yaxes(autorange="reversed")
     said = "; ".join(f"{name} {number(found.value)}" for name, found in shown)
     st.plotly_chart(

@@ -10,19 +10,18 @@ from itertools import pairwise
 from typing import Literal
 
 import plotly.graph_objects as go
-import streamlit as st
 
 from dashboard.viewmodels.concepts import FiringView, PositionsView
 from dashboard.viewmodels.hierarchy import TreeNodeView
+from dashboard.views.figures import INK, frame, ink
 from dashboard.views.text import plural, share
 
 BAR = "#0072b2"  # Okabe-Ito blue
 AGAINST = "#8a97a3"
 SCALE = ((0.0, "#e8f1f8"), (0.5, "#56a0d3"), (1.0, "#08306b"))  # light to dark, colour-blind safe
 ALL = "all"  # id of the box around everything
-GROUND, INK, PAPER = "#d3d9df", "#0e1720", "#ffffff"
+GROUND, PAPER = "#d3d9df", "#ffffff"
 MAX_NODES = 600  # drawn in a figure; more are too thin to see and slow to draw
-DARK_PAGE_INK = "#e8edf2"
 MAX_DEPTH = 4
 LISTED = 12  # classes or groups in one figure
 Shape = Literal["Icicle", "Sunburst"]
@@ -47,7 +46,7 @@ def firing(rows: Sequence[FiringView], what: str) -> tuple[go.Figure, str]:
             ),
         )
     )
-    _frame(figure, height=44 + 28 * max(len(shown), 1))
+    frame(figure, height=44 + 28 * max(len(shown), 1))
     figure.update_xaxes(range=[0, 185], tickvals=(0, 50, 100), ticktext=("0 %", "50 %", "100 %"))
     figure.update_yaxes(autorange="reversed", type="category")
     words = "; ".join(f"{r.name} {share(r.share, 0)}, {r.images} of {r.total}" for r in shown)
@@ -73,7 +72,7 @@ def weights(pairs: Sequence[tuple[str, float]]) -> tuple[go.Figure, str]:
             hovertemplate="%{y}: %{text} logit per unit of activation<extra></extra>",
         )
     )
-    _frame(figure, height=64 + 30 * len(pairs))
+    frame(figure, height=64 + 30 * len(pairs))
     # Room beside the longest bar for its figure.
     reach = 2.0 * max((abs(value) for value in values), default=1.0) or 1.0
     low = -reach if min(values, default=0.0) < 0 else 0.0
@@ -118,7 +117,7 @@ def positions(view: PositionsView) -> tuple[go.Figure, str]:
             hovertemplate="row %{y}, column %{x}: %{z:.0f} % of the images<extra></extra>",
         )
     )
-    _frame(figure, height=270)
+    frame(figure, height=270)
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain")
     return figure, _where(view)
@@ -188,7 +187,7 @@ def hierarchy(roots: Sequence[TreeNodeView], shape: Shape) -> tuple[go.Figure, s
             "<extra></extra>",
         )
     )
-    _frame(figure, height=600)
+    frame(figure, height=600)
     figure.update_layout(uniformtext={"minsize": 10, "mode": "hide"})
     tops = ", ".join(f"{node.name} with {_under(node)} below" for node in roots[:LISTED])
     return figure, (
@@ -249,21 +248,3 @@ def _said(node: TreeNodeView) -> str:
 def _text(name: str) -> str:
     """A name with what Plotly would read as HTML escaped, cut to a readable length."""
     return escape(name if len(name) <= 40 else f"{name[:39]}…", quote=False)
-
-
-def ink() -> str:
-    """The page's colour of text: Streamlit's own grey for plots is too faint to read."""
-    return DARK_PAGE_INK if st.context.theme.type == "dark" else INK
-
-
-def _frame(figure: go.Figure, *, height: int) -> None:
-    figure.update_xaxes(tickfont={"color": ink()})
-    figure.update_yaxes(tickfont={"color": ink()})
-    figure.update_traces(textfont={"color": ink()}, selector={"type": "bar"})
-    figure.update_layout(
-        height=height,
-        margin={"l": 0, "r": 8, "t": 4, "b": 0},
-        bargap=0.3,
-        font={"size": 12},
-        dragmode=False,
-    )

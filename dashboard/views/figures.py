@@ -6,12 +6,14 @@ Before and after differ in fill pattern and place, never in colour alone.
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
+import streamlit as st
 
 from dashboard.viewmodels import MetricRow
 from dashboard.views.text import share
 
 TICKS = (0, 25, 50, 75, 100)
 BEFORE, AFTER = "#8a97a3", "#0072b2"
+INK, DARK_PAGE_INK = "#0e1720", "#e8edf2"
 
 
 def before_after(rows: Sequence[MetricRow], split: str) -> tuple[go.Figure, str]:
@@ -34,7 +36,7 @@ def before_after(rows: Sequence[MetricRow], split: str) -> tuple[go.Figure, str]
             cliponaxis=False,
             hovertemplate="%{y}, " + name + ": %{x:.1f} %<extra></extra>",
         )
-    _frame(figure, height=60 + 46 * len(shown))
+    frame(figure, height=60 + 46 * len(shown))
     figure.update_layout(
         barmode="group", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     )
@@ -44,7 +46,16 @@ def before_after(rows: Sequence[MetricRow], split: str) -> tuple[go.Figure, str]
     return figure, f"Before and after on the {split} images: {words or 'no figures'}."
 
 
-def _frame(figure: go.Figure, *, height: int) -> None:
+def ink() -> str:
+    """The page's colour of text: Streamlit's own grey for plots is too faint to read."""
+    return DARK_PAGE_INK if st.context.theme.type == "dark" else INK
+
+
+def frame(figure: go.Figure, *, height: int) -> None:
+    """What every plot of bars or boxes has in common: room, and text that can be read."""
+    figure.update_xaxes(tickfont={"color": ink()})
+    figure.update_yaxes(tickfont={"color": ink()})
+    figure.update_traces(textfont={"color": ink()}, selector={"type": "bar"})
     figure.update_layout(
         height=height,
         margin={"l": 0, "r": 8, "t": 4, "b": 0},

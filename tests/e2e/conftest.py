@@ -6,10 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
+from dashboard.services.project_settings import parse
 from dashboard.settings import Settings
+from tests import fakes
+from tests.e2e.desk_page import DeskPage
 from tests.e2e.driver import ROOT, App, browser, chromium, free_port
+from tests.e2e.stage_page import PICTURES, opened
 from tests.integration.services.world import World, make_world
 
 
@@ -50,3 +54,29 @@ def fakes_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     started.start_app()
     yield started
     started.stop()
+
+
+@pytest.fixture
+def desk(chrome: Browser) -> Iterator[DeskPage]:
+    """The desk by itself, over fakes."""
+    made = DeskPage(chrome, fakes.services())
+    yield made
+    made.page.close()
+
+
+@pytest.fixture
+def blind(chrome: Browser) -> Iterator[DeskPage]:
+    """The same in a project that hides all it can."""
+    services = fakes.services()
+    services.settings_of.now = parse({"blind": ["prediction", "labels", "model", "peers"]})
+    made = DeskPage(chrome, services)
+    yield made
+    made.page.close()
+
+
+@pytest.fixture
+def page(chrome: Browser) -> Iterator[Page]:
+    """The picture by itself, with nothing shown yet."""
+    opened_page = opened(chrome, PICTURES)
+    yield opened_page
+    opened_page.close()

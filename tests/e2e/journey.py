@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from dashboard.components.remember import COOKIE
 from db.records import new_id
 from tests.e2e.driver import App, Person, free_port
+from tests.e2e.screen import drawn
 from tests.integration.services.world import World, make_world, reviewer
 
 SPLITS = {"train": 60, "test": 20, "reversed": 40}
@@ -71,13 +72,6 @@ def visit(person: Person, address: str) -> Page:
     person.page.goto(f"{person.url}/{address}")
     drawn(person.page)
     return person.page
-
-
-def drawn(page: Page) -> None:
-    """Wait until Streamlit has drawn the screen."""
-    expect(page.get_by_test_id("stMainBlockContainer")).to_be_visible()
-    page.wait_for_selector('[data-testid=stApp][data-test-script-state="notRunning"]')
-    expect(page.get_by_test_id("stSpinner")).to_have_count(0)
 
 
 def choose(page: Page, box: str, option: str) -> None:

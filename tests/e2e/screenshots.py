@@ -25,6 +25,7 @@ from playwright.sync_api import Browser, Page, expect
 from core.phantoms import PLANTED
 from dashboard.settings import Settings
 from tests.e2e.driver import ROOT, App, Person, browser, chromium, free_port
+from tests.e2e.screen import drawn
 
 if TYPE_CHECKING:
     from dashboard.bootstrap import Services
@@ -202,8 +203,7 @@ def _other_screens(page: Page, url: str, shoot: Callable[[str], None]) -> None:
     """The screens and modes that are opened by their address."""
     for number, (name, path) in enumerate(OTHERS.items(), start=9):
         page.goto(f"{url}/{path}")
-        page.wait_for_selector('[data-testid=stApp][data-test-script-state="notRunning"]')
-        expect(page.get_by_test_id("stSpinner")).to_have_count(0)
+        drawn(page)
         page.wait_for_timeout(3000)  # charts and pictures are drawn late
         shoot(f"{number:02d}-{name}")
 

@@ -145,3 +145,49 @@ def picture(width: int = 400, height: int = 300) -> bytes:
     )
     lines = ((x % 100 < 2) | (y % 100 < 2))[..., None] * 25
     return png(np.clip(base - lines, 0, 255).astype(np.uint8))
+
+
+def disc(side: int = 64) -> bytes:
+    """A mask: white in the middle."""
+    y, x = np.mgrid[0:side, 0:side] / side - 0.5
+    return png(((np.hypot(x, y) < 0.25) * 255).astype(np.uint8))
+
+
+def ramp() -> bytes:
+    """An attribution of 4 x 4 patches, strongest at the right."""
+    return png(np.tile(np.array([0, 85, 170, 255], np.uint8), (4, 1)))
+
+
+LAYERS = [
+    {"key": "mask", "name": "Ground truth", "kind": "mask", "url": "/mask.png", "about": "m"},
+    {"key": "ramp", "name": "Grad-CAM", "kind": "attribution", "url": "/ramp.png", "about": "r"},
+    {"key": "gone", "name": "Gone", "kind": "attribution", "url": "/gone.png", "about": "g"},
+]
+PICTURES = {"/case.png": picture(), "/mask.png": disc(), "/ramp.png": ramp()}
+
+
+def place(page: Page, fx: float, fy: float) -> tuple[float, float]:
+    """Where a place of the picture is on the screen."""
+    box = page.locator("canvas").bounding_box()
+    assert box is not None
+    x, y = page.evaluate("(at) => desk.stage.place(at)", [fx, fy])
+    return box["x"] + x, box["y"] + y
+
+
+def pixel(page: Page, fx: float, fy: float) -> list[int]:
+    """The colour drawn there."""
+    found: list[int] = page.evaluate(
+        """([fx, fy]) => {
+          const [x, y] = desk.stage.place([fx, fy])
+          const { data } = desk.stage.context.getImageData(Math.round(x), Math.round(y), 1, 1)
+          return Array.from(data)
+        }""",
+        [fx, fy],
+    )
+    return found[:3]
+
+
+def look(page: Page, script: str) -> None:
+    """Change the view, as the controls do."""
+    page.evaluate(f"() => {{ {script}; desk.changed() }}")
+    frame(page)

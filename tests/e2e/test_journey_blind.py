@@ -12,7 +12,8 @@ from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from dashboard.viewmodels import CaseView
 from tests.e2e.driver import Person
-from tests.e2e.journey import Scene, case_id, drawn, question, scene_in, visit
+from tests.e2e.journey import Scene, case_id, question, scene_in, visit
+from tests.e2e.screen import drawn
 from tests.integration.services.world import CLASSES, reviewer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

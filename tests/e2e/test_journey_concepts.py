@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.driver import Person
-from tests.e2e.journey import Scene, choose, drawn, next_case, scene_in, visit
+from tests.e2e.journey import Scene, choose, next_case, scene_in, visit
+from tests.e2e.screen import drawn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -13,7 +13,8 @@ from dashboard.bootstrap import build
 from dashboard.settings import Settings
 from db.migrate import upgrade
 from tests.e2e.driver import PATIENCE, App, free_port
-from tests.e2e.journey import SPLITS, drawn
+from tests.e2e.journey import SPLITS
+from tests.e2e.screen import drawn
 from tests.integration.services.world import make_world
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.e2e.journey import Scene, drawn, scene_in, visit
+from tests.e2e.journey import Scene, scene_in, visit
+from tests.e2e.screen import drawn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

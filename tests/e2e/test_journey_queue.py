@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.e2e.driver import Person
-from tests.e2e.journey import Scene, case_id, choose, drawn, question, scene_in, visit
+from tests.e2e.journey import Scene, case_id, choose, question, scene_in, visit
+from tests.e2e.screen import drawn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

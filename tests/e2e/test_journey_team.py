@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.driver import Person
-from tests.e2e.journey import Scene, drawn, next_case, question, scene_in
+from tests.e2e.journey import Scene, next_case, question, scene_in
+from tests.e2e.screen import agree_to_each, drawn
 from tests.integration.services.world import reviewer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -129,12 +130,7 @@ def trains(page: Page) -> None:
     page.get_by_role("button", name="Train with these cases").click()
     for number in (1, 2):
         expect(page.get_by_text(f"Case {number} of 2")).to_be_visible()
-        asked = page.get_by_text(re.compile("a right reason\\?$"))
-        while asked.count():
-            text = asked.inner_text()
-            page.keyboard.press("y")
-            expect(page.get_by_text(text, exact=True)).to_have_count(0)
-            drawn(page)
+        agree_to_each(page, page.get_by_text(re.compile("a right reason\\?$")), drawn)
         page.keyboard.press("1")
         expect(page.get_by_text("All is answered.")).to_be_visible()
         drawn(page)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.driver import App, Person
-from tests.e2e.test_accessible import serious, settled
+from tests.e2e.screen import agree_to_each, serious, settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -61,11 +61,7 @@ def test_a_newcomer_trains_and_is_scored(ada: Person) -> None:
         question = page.get_by_text("a right reason?")
         expect(question).to_be_visible()
         settled(page)
-        while question.count():
-            asked = question.inner_text()
-            page.keyboard.press("y")
-            expect(page.get_by_text(asked, exact=True)).to_have_count(0)
-            settled(page)
+        agree_to_each(page, question, settled)
         page.keyboard.press("2")
         settled(page)
         page.keyboard.press("Enter")

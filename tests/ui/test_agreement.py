@@ -10,22 +10,12 @@ from dashboard.viewmodels.settings import MemberView
 from dashboard.views.agreement_page import number
 from tests import fakes
 from tests.fakes.cases import START
-from tests.ui.test_screens import app, texts
+from tests.ui import screen
+from tests.ui.screen import press, texts
 
 
 def opened(book: fakes.Book | None = None, **address: str) -> tuple[AppTest, fakes.FakeServices]:
-    """The screen at an address."""
-    at, services = app(book, screen="agreement")
-    for key, value in address.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception
-    return at, services
-
-
-def press(at: AppTest, key: str) -> None:
-    at.button(key=key).click().run()
-    assert not at.exception
+    return screen.opened("agreement", book, **address)
 
 
 class TestFigures:

@@ -13,32 +13,15 @@ from dashboard.viewmodels.hierarchy import TreeNodeView
 from dashboard.views import concept_figures, pictures
 from tests import fakes
 from tests.fakes.cases import phantom, png
+from tests.ui import screen
+from tests.ui.screen import plain_texts as texts
 
-TIMEOUT = 120
 RULER = fakes.uid("concept", "ruler")
 
 
 def app(book: fakes.Book | None = None, **query: str) -> tuple[AppTest, fakes.FakeServices]:
     """The Concepts screen with a seated reviewer."""
-
-    def script() -> None:
-        import streamlit as st
-
-        from dashboard.screens import concepts
-        from dashboard.screens.context import Sitting
-        from dashboard.state import DeskState, Reviewer
-
-        services = st.session_state["fakes"]
-        reviewer = Reviewer(services.review.sign_in("Ada"), "Ada")
-        project = services.projects.list()[0]
-        concepts.page(Sitting(services, DeskState(st.session_state), reviewer, project))
-
-    services = fakes.services(book)
-    at = AppTest.from_function(script, default_timeout=TIMEOUT)
-    at.session_state["fakes"] = services
-    for name, value in query.items():
-        at.query_params[name] = value
-    return at, services
+    return screen.app(book, "concepts", **query)
 
 
 def press(at: AppTest, label: str) -> None:
@@ -46,13 +29,6 @@ def press(at: AppTest, label: str) -> None:
     next(button for button in at.button if button.label == label).click()
     at.run()
     assert not at.exception
-
-
-def texts(at: AppTest) -> str:
-    """All that the screen says, without the escapes of markdown."""
-    found = (*at.markdown, *at.caption, *at.header, *at.subheader, *at.title)
-    said = (*at.error, *at.warning, *at.success, *at.info)
-    return "\n".join(element.value for element in (*found, *said)).replace("\\", "")
 
 
 class TestList:

@@ -10,44 +10,14 @@ from streamlit.testing.v1 import AppTest
 from dashboard.viewmodels.queue import PlanView, QueueFilter
 from dashboard.views.queue_page import MARKS, STATUSES, reason_words
 from tests import fakes
-
-TIMEOUT = 120
+from tests.ui import screen
+from tests.ui.screen import plain_texts as texts
+from tests.ui.screen import run
 
 
 def app(book: fakes.Book | None = None, **query: str) -> tuple[AppTest, fakes.FakeServices]:
     """The Queue screen with a seated reviewer."""
-
-    def script() -> None:
-        import streamlit as st
-
-        from dashboard.screens import queue
-        from dashboard.screens.context import Sitting
-        from dashboard.state import DeskState, Reviewer
-
-        services = st.session_state["fakes"]
-        reviewer = Reviewer(services.review.sign_in("Ada"), "Ada")
-        project = services.projects.list()[0]
-        queue.page(Sitting(services, DeskState(st.session_state), reviewer, project))
-
-    services = fakes.services(book or fakes.Book(cases=12))
-    at = AppTest.from_function(script, default_timeout=TIMEOUT)
-    at.session_state["fakes"] = services
-    for name, value in query.items():
-        at.query_params[name] = value
-    return at, services
-
-
-def texts(at: AppTest) -> str:
-    """All that the screen says, without the escapes of markdown."""
-    found = (*at.markdown, *at.caption, *at.header, *at.subheader)
-    said = (*at.error, *at.warning, *at.success, *at.info)
-    return "\n".join(element.value for element in (*found, *said)).replace("\\", "")
-
-
-def run(at: AppTest) -> AppTest:
-    at.run()
-    assert not at.exception
-    return at
+    return screen.app(book or fakes.Book(cases=12), "queue", **query)
 
 
 def names(at: AppTest) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from dashboard.state import DeskState
 from tests import fakes
-from tests.ui.test_screens import app, texts
+from tests.ui.screen import app, texts
 
 
 @pytest.mark.parametrize("mode", ["validate", "discover"])

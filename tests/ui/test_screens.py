@@ -9,43 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests import fakes
-
-TIMEOUT = 120
-
-
-def app(
-    book: fakes.Book | None = None, screen: str = "review", projects: tuple[str, ...] = ("demo",)
-) -> tuple[AppTest, fakes.FakeServices]:
-    """One screen with a seated reviewer."""
-
-    def script() -> None:
-        import streamlit as st
-
-        from dashboard import screens  # noqa: F401
-        from dashboard.app import SCREENS
-        from dashboard.screens.context import Sitting
-        from dashboard.state import DeskState, Reviewer
-
-        services = st.session_state["fakes"]
-        reviewer = Reviewer(services.review.sign_in("Ada"), "Ada")
-        project = services.projects.list()[0]
-        pages = {path: page for _, path, _, page in SCREENS}
-        pages[st.session_state["screen"]](
-            Sitting(services, DeskState(st.session_state), reviewer, project)
-        )
-
-    services = fakes.services(book, projects)
-    at = AppTest.from_function(script, default_timeout=TIMEOUT)
-    at.session_state["fakes"] = services
-    at.session_state["screen"] = screen
-    return at, services
-
-
-def texts(at: AppTest) -> str:
-    """All that a screen says, in one string."""
-    found = (*at.markdown, *at.caption, *at.header, *at.subheader, *at.title)
-    said = (*at.error, *at.warning, *at.success)
-    return "\n".join(element.value for element in (*found, *said))
+from tests.ui.screen import TIMEOUT, app, texts
 
 
 class TestReview:

@@ -9,41 +9,14 @@ from streamlit.testing.v1 import AppTest
 from dashboard.screens.settings import page
 from dashboard.views.settings_page import FIELDS, HIDDEN, ROLES
 from tests import fakes
-
-TIMEOUT = 120
+from tests.ui import screen
+from tests.ui.screen import plain_texts as texts
+from tests.ui.screen import run
 
 
 def app() -> tuple[AppTest, fakes.FakeServices]:
     """The Settings screen with a seated reviewer."""
-
-    def script() -> None:
-        import streamlit as st
-
-        from dashboard.screens import settings
-        from dashboard.screens.context import Sitting
-        from dashboard.state import DeskState, Reviewer
-
-        services = st.session_state["fakes"]
-        reviewer = Reviewer(services.review.sign_in("Ada"), "Ada")
-        project = services.projects.list()[0]
-        settings.page(Sitting(services, DeskState(st.session_state), reviewer, project))
-
-    services = fakes.services(fakes.Book(cases=3))
-    at = AppTest.from_function(script, default_timeout=TIMEOUT)
-    at.session_state["fakes"] = services
-    return at, services
-
-
-def run(at: AppTest) -> AppTest:
-    at.run()
-    assert not at.exception
-    return at
-
-
-def texts(at: AppTest) -> str:
-    found = (*at.markdown, *at.caption, *at.header, *at.subheader)
-    said = (*at.error, *at.warning, *at.success, *at.info)
-    return "\n".join(element.value for element in (*found, *said)).replace("\\", "")
+    return screen.app(fakes.Book(cases=3), "settings")
 
 
 def save(at: AppTest) -> None:

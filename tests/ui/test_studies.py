@@ -6,24 +6,14 @@ from streamlit.testing.v1 import AppTest
 
 from tests import fakes
 from tests.fakes.studies import FIRST
-from tests.ui.test_screens import app, texts
+from tests.ui import screen
+from tests.ui.screen import press, texts
 
 COLLECTION = fakes.uid("study", FIRST)
 
 
 def opened(**address: str) -> tuple[AppTest, fakes.FakeServices]:
-    """The screen at an address."""
-    at, services = app(screen="studies")
-    for key, value in address.items():
-        at.query_params[key] = value
-    at.run()
-    assert not at.exception
-    return at, services
-
-
-def press(at: AppTest, key: str) -> None:
-    at.button(key=key).click().run()
-    assert not at.exception
+    return screen.opened("studies", **address)
 
 
 class TestCollections:

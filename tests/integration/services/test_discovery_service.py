@@ -17,7 +17,7 @@ from dashboard.services.card import draw_card, edges, letter
 from dashboard.services.discovery import resolved
 from dashboard.services.narrating import renarrate
 from dashboard.services.pooled import PooledStore
-from dashboard.services.publishing import queue_orders
+from dashboard.services.publishing import unplanned_places
 from db.errors import NotFound
 from db.records import VersionRecord, new_id
 from tests.builders import (
@@ -299,18 +299,15 @@ def test_what_cannot_be_discovered_says_why(own: tuple[Path, Services], tmp_path
         services.explain.explain_image(folder / "few" / "a.png", "few")
 
 
-def test_queue_orders_alternate_doubt_and_chance_and_put_held_out_cases_last() -> None:
-    confidences = [0.9, 0.5, 0.99, 0.6, 0.7, 0.4]
-    splits = ["train", "train", None, "val", "test", "test"]
+def test_held_out_cases_stand_last_before_the_queue_is_planned() -> None:
+    splits = ["test", "train", None, "val", "night shift", "train"]
 
-    orders = queue_orders(confidences, splits, seed=3)
+    places = unplanned_places(splits)
 
-    ranked = sorted(range(6), key=orders.__getitem__)
-    assert sorted(orders) == list(range(6))
-    assert ranked[0] == 1
-    assert set(ranked[:4]) == {0, 1, 2, 3}
-    assert ranked[4] == 5
-    assert orders == queue_orders(confidences, splits, seed=3)
+    ranked = sorted(range(6), key=places.__getitem__)
+    assert sorted(places) == list(range(6))
+    assert set(ranked[:4]) == {1, 2, 3, 5}
+    assert places == unplanned_places(splits)
 
 
 def test_pooled_rows_come_in_the_order_asked_for(tmp_path: Path) -> None:
