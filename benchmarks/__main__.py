@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME [--json OUT] [--seeds 0,1,2]`: prints a table, writes JSON.
+"""`python -m benchmarks NAME [--json OUT] [--seeds 0,1,2] [--only PART]`: a table, and JSON.
 
 Exit code 0 when every target holds, 1 when one does not, 2 for a wrong command line.
 """
@@ -15,6 +15,8 @@ NAMES: tuple[str, ...] = (
     "shortcut",
     "sae_speed",
     "relations_speed",
+    "refit_speed",
+    "feedback",
     "codes_size",
     "explain_latency",
     "concepts",
@@ -31,7 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=NAMES, help="which benchmark")
     parser.add_argument("--json", type=Path, default=None, help="where to write the JSON")
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated, default 0,1,2")
+    parser.add_argument(
+        "--seeds", default=None, help="comma-separated; default 0,1,2 (feedback: 0-4)"
+    )
+    parser.add_argument("--only", default=None, help="feedback: protocols to run, comma-separated")
     parser.add_argument("--quick", action="store_true", help="a small, unscored trial")
     return parser
 
@@ -39,9 +44,12 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one benchmark; see the module's docstring for exit codes."""
     options = _parser().parse_args(argv)
-    seeds = tuple(int(seed) for seed in options.seeds.split(","))
     module = importlib.import_module(f"benchmarks.{options.name}")
-    result: Result = module.run(seeds, quick=options.quick)
+    seeds = tuple(getattr(module, "SEEDS", (0, 1, 2)))
+    if options.seeds is not None:
+        seeds = tuple(int(seed) for seed in options.seeds.split(","))
+    parts = {} if options.only is None else {"only": tuple(options.only.split(","))}
+    result: Result = module.run(seeds, quick=options.quick, **parts)
     print_table(result)
     if options.json is not None:
         write_json(result, options.json)

@@ -29,7 +29,7 @@ from benchmarks.reviewing import review
 from core.phantoms import generate
 from dashboard.bootstrap import Services, build
 from dashboard.services.demo import DemoPlan
-from dashboard.services.run_work import run_reweight_inline
+from dashboard.services.run_work import run_inline
 from dashboard.settings import Settings
 from dashboard.viewmodels import ProjectView, RunView
 from db.migrate import upgrade
@@ -120,7 +120,7 @@ def _one_seed(folder: Path, seed: int, plan: DemoPlan) -> dict[str, float]:
 def _reweight(services: Services, project: ProjectView, seed: int) -> RunView:
     run_id = str(uuid.uuid4())
     services.runs.start_reweight(id=run_id, project_id=project.id, reviewer_id=None, seed=seed)
-    ended = run_reweight_inline(services, run_id)
+    ended = run_inline(services, run_id)
     if ended.state != "succeeded":
         raise RuntimeError(f"the run ended as {ended.state}: {ended.message}")
     return ended

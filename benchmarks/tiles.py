@@ -76,6 +76,7 @@ class Tiles:
     part_I: NDArray[np.str_]  # train, val, test
     biased_I: Bools
     aligned_I: Bools
+    exposure_I: NDArray[np.int64]  # 1 to 6; 0: unknown
     patches_IP: Bools = field(repr=False)  # patches with a defect
 
     def rows(self, part: Part) -> NDArray[np.int64]:
@@ -114,12 +115,13 @@ def load(step: int = 1) -> Tiles:
     shown = from_masks("defect", masks, encoder.info.grid, COVER).truth_M
     return Tiles(
         encoder, store, keys, _column(rows, "defect"), np.array([row["split"] for row in rows]),
-        _column(rows, "biased_train"), _column(rows, "cue_aligned"), shown.reshape(len(rows), -1),
+        _column(rows, "biased_train"), _column(rows, "cue_aligned"),
+        np.array([int(row["exposure"]) for row in rows], np.int64), shown.reshape(len(rows), -1),
     )  # fmt: skip
 
 
 def _one_seed(tiles: Tiles, seed: int) -> dict[str, float]:
-    found, store = _discovered(tiles, seed)
+    found, store = discovered(tiles, seed)
     dense, codes = _pooled_tokens(tiles), _pooled_codes(tiles, store)
     train, test = tiles.rows("train"), tiles.rows("test")
     rng = np.random.default_rng(seed)
@@ -192,7 +194,7 @@ def _patch_auc(train_MF: Features, train_M: Bools, test_MF: Features, test_M: Bo
     return float(auc(scores_M[:, None], test_M[:, None])[0, 0])
 
 
-def _discovered(tiles: Tiles, seed: int) -> tuple[Discovery, CodeStore]:
+def discovered(tiles: Tiles, seed: int) -> tuple[Discovery, CodeStore]:
     """Concepts by the engine's defaults, found on the train images."""
     items = [
         DiscoverItem(key, int(defect), str(part))

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from core.cue_fit import fit_detector, outside
 from core.cue_marks import (
     DetectorConfig,
     Float64Array,
@@ -30,11 +29,12 @@ from core.cue_marks import (
 from core.errors import DetectorFailed, TooFewVerdicts
 from core.types import BoolArray, FloatArray
 
-_EIGHT = np.ones((3, 3), dtype=np.bool_)
-TRIMS = 2
-"""Fits after the first one, each on a sample cleaned by the one before."""
 CUTS = 101
 """Thresholds tried."""
+ODD = 0.75
+"""Held-back AUC of one case under which its mark is unlike the others."""
+FIRM = 0.6
+"""Share of the marked cases that must be left when odd ones are dropped."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,102 +97,6 @@ class RejectedCue:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    """What one detector is fitted to: weighted positives and negatives, standardised tokens."""
-
-    positive_TD: Float64Array
-    positive_weight_T: Float64Array
-    negative_TD: Float64Array
-    negative_weight_T: Float64Array
-
-
-def fit_detector(
-    scene: Scene,
-    regions: Mapping[int, BoolArray],
-    foreign: Sequence[tuple[int, BoolArray]],
-    config: DetectorConfig,
-) -> tuple[Float64Array, float]:
-    """Weights [D] and bias, on standardised tokens, of a region against everything else.
-
-    Positives are the marked tokens, every case weighing alike. Negatives are the other tokens of
-    the same cases (a ring around the region is left out: concepts seldom end at the edge of a
-    thing), the regions of other cues, and tokens of sampled cases. After a first fit the
-    negatives that look more marked than most marked tokens are taken for unmarked parts of the
-    cue and dropped, and so are the least convincing marked tokens; then it is fitted again.
-
-    Args:
-        regions: row -> bool [P], union of the cue's marked regions in that case.
-        foreign: regions that belong to something else (correct cues, other rejected cues).
-    """
-    sample = _sample(scene, regions, foreign, config)
-    weight_D, bias = _fit(sample, config)
-    for _ in range(TRIMS):
-        weight_D, bias = _fit(_trimmed(sample, weight_D, bias, config), config)
-    return weight_D, bias
-
-
-def _sample(
-    scene: Scene,
-    regions: Mapping[int, BoolArray],
-    foreign: Sequence[tuple[int, BoolArray]],
-    config: DetectorConfig,
-) -> _Sample:
-    rng = np.random.default_rng(config.seed)
-    positive = [scene.marked[row][region] for row, region in regions.items()]
-    negative = [scene.marked[row][outside(region, scene.grid)] for row, region in regions.items()]
-    for row, region in foreign:
-        clear_P = region if row not in regions else region & ~regions[row]
-        negative.append(scene.marked[row][clear_P])
-    for tokens_PD in scene.background:
-        negative.append(tokens_PD[rng.permutation(len(tokens_PD))[: config.per_case]])
-    return _Sample(
-        np.concatenate(positive),
-        np.concatenate([np.full(len(part), 1 / max(len(part), 1)) for part in positive]),
-        np.concatenate(negative),
-        np.ones(sum(len(part) for part in negative)),
-    )
-
-
-def outside(region_P: BoolArray, grid: tuple[int, int] | None) -> BoolArray:
-    """Patches outside a region and its ring of neighbours (no ring without a grid)."""
-    if grid is None:
-        return ~region_P
-    wide = binary_dilation(region_P.reshape(grid), structure=_EIGHT)
-    return np.asarray(~wide.ravel(), dtype=np.bool_)
-
-
-def _fit(sample: _Sample, config: DetectorConfig) -> tuple[Float64Array, float]:
-    tokens_TD = np.concatenate((sample.positive_TD, sample.negative_TD))
-    truth_T = np.repeat((1, 0), (len(sample.positive_TD), len(sample.negative_TD)))
-    up = sample.positive_weight_T / sample.positive_weight_T.sum()
-    down = sample.negative_weight_T / sample.negative_weight_T.sum()
-    weight_T = np.concatenate((up, down)) * len(tokens_TD) / 2
-    model = LogisticRegression(C=config.c, max_iter=2000)
-    model.fit(tokens_TD, truth_T, sample_weight=weight_T)
-    return model.coef_[0], float(model.intercept_[0])
-
-
-def _trimmed(
-    sample: _Sample, weight_D: Float64Array, bias: float, config: DetectorConfig
-) -> _Sample:
-    up_T = sample.positive_TD @ weight_D + bias
-    down_T = sample.negative_TD @ weight_D + bias
-    # A marked token stays unless it is among the weakest and looks unmarked; an unmarked one
-    # goes where it looks more marked than the `trim` quantile of the marked ones.
-    keep_T = (up_T >= np.quantile(up_T, config.trim)) | (up_T > 0)
-    limit = max(float(np.quantile(up_T[keep_T], 0.25)), 0.0)
-    stay_T = down_T < limit
-    if not stay_T.any():
-        return sample
-    return _Sample(
-        sample.positive_TD[keep_T],
-        sample.positive_weight_T[keep_T],
-        sample.negative_TD[stay_T],
-        sample.negative_weight_T[stay_T],
-    )
-
-
 def learn_rejected_cues(
     tokens_of: TokensOf,
     marks: Sequence[MarkedRegion],
@@ -217,6 +121,56 @@ def learn_rejected_cues(
             marked cases that it was not learnt from.
     """
     settings = config or DetectorConfig()
+    study = study_rejected_cues(
+        tokens_of, marks, background_rows=background_rows, grid=grid, config=settings
+    )
+    untold = [cue for cue in study.failed if cue.untold >= settings.min_regions]
+    if untold or not study.cues:
+        raise DetectorFailed(_failure(untold or study.failed, settings, names or {}))
+    return study.cues
+
+
+@dataclass(frozen=True, eq=False)
+class FailedCue:
+    """Marks that belong together, but whose detector did not prove itself.
+
+    untold  cases among them whose marks no good detector tells either: part of a region may be
+            skin beside the thing that was meant, and such parts may fail without harm
+    """
+
+    cue: RejectedCue
+    untold: int
+
+
+@dataclass(frozen=True, eq=False)
+class CueStudy:
+    """What was learnt from the marks, good and bad; most often marked first.
+
+    told   (row, concept) of the marks that a good detector was learnt from
+    """
+
+    cues: tuple[RejectedCue, ...]
+    failed: tuple[FailedCue, ...]
+    told: frozenset[tuple[int, int]]
+
+
+def study_rejected_cues(
+    tokens_of: TokensOf,
+    marks: Sequence[MarkedRegion],
+    *,
+    background_rows: Sequence[int] = (),
+    grid: tuple[int, int] | None = None,
+    config: DetectorConfig | None = None,
+) -> CueStudy:
+    """As `learn_rejected_cues`, but detectors that fail are handed back beside the good ones.
+
+    With `config.rescue`, a cue that fails is tried once more without the marks that the held-back
+    check finds unlike the others, as long as most marks are left (one person may have slipped).
+
+    Raises:
+        TooFewVerdicts: nothing was marked spurious in at least `min_regions` cases.
+    """
+    settings = config or DetectorConfig()
     spurious = [m for m in marks if m.verdict == "spurious" and m.region_P.any()]
     correct = [m for m in marks if m.verdict == "correct" and m.region_P.any()]
     if not spurious:
@@ -230,13 +184,70 @@ def learn_rejected_cues(
             f"a rejected cue must be marked in at least {settings.min_regions} cases; the one "
             f"marked most often was found in {most}: mark the same cue in more cases"
         )
-    cues = []
+    pairs = []
     for own in kept:
         others = [m for g in kept if g is not own for m in g]
-        cues.append(_learn_one(scene, own, [*correct, *others], settings))
-    passed = [cue.heldback_auc >= settings.min_auc for cue in cues]
-    _refuse_failed(cues, kept, passed, settings, names or {})
-    return tuple(cue for cue, good in zip(cues, passed, strict=True) if good)
+        pairs.append(_learn_firm(scene, own, [*correct, *others], settings))
+    good = [(cue, group) for cue, group in pairs if cue.heldback_auc >= settings.min_auc]
+    told = frozenset((m.row, m.concept) for _, group in good for m in group)
+    failed = [
+        FailedCue(cue, len({m.row for m in group if (m.row, m.concept) not in told}))
+        for cue, group in pairs
+        if cue.heldback_auc < settings.min_auc
+    ]
+    return CueStudy(tuple(cue for cue, _ in good), tuple(failed), told)
+
+
+def learn_from_one(
+    tokens_of: TokensOf,
+    mark: MarkedRegion,
+    others: Sequence[MarkedRegion],
+    *,
+    background_rows: Sequence[int] = (),
+    grid: tuple[int, int] | None = None,
+    config: DetectorConfig | None = None,
+) -> RejectedCue:
+    """A detector from a single mark; its `heldback_auc` is NaN, since nothing was held back.
+
+    The caller must check it in some other way.
+
+    Args:
+        others: marks on other things, correct ones and other rejected cues.
+    """
+    settings = config or DetectorConfig()
+    scene = build_scene(tokens_of, [mark, *others], background_rows, grid, settings)
+    foreign = [(m.row, m.region_P) for m in others]
+    weight_D, bias = fit_detector(scene, {mark.row: mark.region_P}, foreign, settings)
+    patches = max(2, round(float(mark.region_P.sum()) / 2))
+    score_P = scene.marked[mark.row] @ weight_D + bias
+    rest_P = score_P[outside(mark.region_P, scene.grid)]
+    held = _HeldBack(
+        float("nan"), frozenset(), np.array([top_mean(score_P, patches)]),
+        np.array([top_mean(rest_P if len(rest_P) else score_P, patches)]),
+    )  # fmt: skip
+    score_I = np.asarray([top_mean(t @ weight_D + bias, patches) for t in scene.all_cases()])
+    raw_D = weight_D / scene.scale_D
+    return RejectedCue(
+        (mark.concept,), raw_D.astype(np.float32), float(bias - raw_D @ scene.mean_D),
+        _threshold(score_I, held.present, held.absent), patches, held.auc, 1, (mark.row,),
+    )  # fmt: skip
+
+
+def _learn_firm(
+    scene: Scene,
+    own: Sequence[MarkedRegion],
+    foreign_marks: Sequence[MarkedRegion],
+    config: DetectorConfig,
+) -> tuple[RejectedCue, Sequence[MarkedRegion]]:
+    """A detector and the marks it was learnt from: all, or those that hold together."""
+    cue, odd = _learn_one(scene, own, foreign_marks, config)
+    rest = [mark for mark in own if mark.row not in odd]
+    rows, left = {m.row for m in own}, {m.row for m in rest}
+    enough = len(left) >= max(config.min_regions, FIRM * len(rows)) and len(left) < len(rows)
+    if cue.heldback_auc >= config.min_auc or not config.rescue or not enough:
+        return cue, own
+    second, _ = _learn_one(scene, rest, foreign_marks, config)
+    return (second, rest) if second.heldback_auc >= config.min_auc else (cue, own)
 
 
 def _learn_one(
@@ -244,17 +255,19 @@ def _learn_one(
     own: Sequence[MarkedRegion],
     foreign_marks: Sequence[MarkedRegion],
     config: DetectorConfig,
-) -> RejectedCue:
+) -> tuple[RejectedCue, frozenset[int]]:
+    """A detector, and the rows whose marks the held-back check finds unlike the others."""
     regions = _union(own)
     foreign = [(m.row, m.region_P) for m in foreign_marks]
     patches = max(2, round(float(np.median([r.sum() for r in regions.values()])) / 2))
+    sure = {row: max(m.weight for m in own if m.row == row) for row in regions}
     held = _held_back(scene, regions, foreign, patches, config)
-    weight_D, bias = fit_detector(scene, regions, foreign, config)
+    weight_D, bias = fit_detector(scene, regions, foreign, config, sure)
     score_I = np.asarray([top_mean(t @ weight_D + bias, patches) for t in scene.all_cases()])
     raw_D = weight_D / scene.scale_D
     marked = {(m.row, m.concept) for m in own}  # a mark may be here in two parts
     concepts = [concept for _, concept in marked]
-    return RejectedCue(
+    cue = RejectedCue(
         concepts=tuple(sorted(set(concepts), key=lambda k: (-concepts.count(k), k))),
         weight_D=raw_D.astype(np.float32),
         bias=float(bias - raw_D @ scene.mean_D),
@@ -264,6 +277,7 @@ def _learn_one(
         regions=len(marked),
         rows=tuple(sorted(regions)),
     )
+    return cue, held.odd
 
 
 def _union(marks: Sequence[MarkedRegion]) -> dict[int, BoolArray]:
@@ -280,6 +294,7 @@ class _HeldBack:
     """What detectors say of marked cases that they were not learnt from."""
 
     auc: float
+    odd: frozenset[int]  # rows whose marked tokens alone score an AUC under ODD
     present: Float64Array  # case scores of the marked cases
     absent: Float64Array  # the same of what is left of them without the region
 
@@ -296,6 +311,7 @@ def _held_back(
     up: list[Float64Array] = []
     down: list[Float64Array] = []
     present, absent = [], []
+    odd: set[int] = set()
     for fold in np.array_split(rows, min(config.folds, len(rows))):
         out = {int(row) for row in fold}
         learnt = {row: region for row, region in regions.items() if row not in out}
@@ -306,49 +322,30 @@ def _held_back(
             rest_P = score_P[outside(regions[row], scene.grid)]
             up.append(score_P[regions[row]])
             down.append(rest_P)
+            if len(rest_P) and _auc(up[-1], rest_P) < ODD:
+                odd.add(row)
             present.append(top_mean(score_P, patches))
+            if not len(rest_P):
+                continue  # marked from edge to edge: nothing is left that could be without it
             # What scores like the marked part is taken for an unmarked part of the same thing.
             plain_P = rest_P[rest_P < np.quantile(score_P[regions[row]], 0.25)]
             absent.append(top_mean(plain_P if len(plain_P) else rest_P, patches))
-    return _HeldBack(
-        _auc(np.concatenate(up), np.concatenate(down)), np.asarray(present), np.asarray(absent)
-    )
+    auc = _auc(np.concatenate(up), np.concatenate(down))
+    return _HeldBack(auc, frozenset(odd), np.asarray(present), np.asarray(absent))
 
 
 def _auc(up_T: Float64Array, down_T: Float64Array) -> float:
+    if not len(up_T) or not len(down_T):
+        return 0.5  # nothing to tell apart: as good as a coin
     truth = np.repeat((1, 0), (len(up_T), len(down_T)))
     return float(roc_auc_score(truth, np.concatenate((up_T, down_T))))
 
 
-def _refuse_failed(
-    cues: Sequence[RejectedCue],
-    groups: Sequence[Sequence[MarkedRegion]],
-    passed: Sequence[bool],
-    config: DetectorConfig,
-    names: Mapping[int, str],
-) -> None:
-    """Raise for the worst failed cue, unless its marks are told by other cues.
-
-    Part of a region may be skin beside the thing that was meant. Such parts form a group that
-    cannot be recognised; that is no failure as long as the other parts of the same marks are.
-    """
-    told = {
-        (mark.row, mark.concept)
-        for group, good in zip(groups, passed, strict=True)
-        for mark in group
-        if good
-    }
-    failed = [
-        cue
-        for cue, group, good in zip(cues, groups, passed, strict=True)
-        if not good
-        and len({m.row for m in group if (m.row, m.concept) not in told}) >= config.min_regions
-    ]
-    if not failed and any(passed):
-        return
-    worst = min(failed or cues, key=lambda cue: cue.heldback_auc)
+def _failure(failed: Sequence[FailedCue], config: DetectorConfig, names: Mapping[int, str]) -> str:
+    """Words for the worst of the cues that failed."""
+    worst = min(failed, key=lambda one: one.cue.heldback_auc).cue
     called = ", ".join(names.get(k, f"concept {k}") for k in worst.concepts[:3])
-    raise DetectorFailed(
+    return (
         f"the cue marked as {called} (in {len(worst.rows)} cases) could not be recognised in "
         f"marked cases that were held back: AUC {worst.heldback_auc:.2f}, needed "
         f"{config.min_auc:.2f}; nothing was changed. Check these verdicts, or mark more cases"
@@ -363,7 +360,9 @@ def _threshold(score_I: Float64Array, present: Float64Array, absent: Float64Arra
     unlike Otsu's rule does not drift towards the larger side. A gap is cut in its middle: a case
     on the wrong side weighs most in the smallest group.
     """
-    low, high = float(np.median(absent)), float(np.quantile(present, 0.25))
+    # Where every marked case is marked from edge to edge, the lowest case stands for "without".
+    low = float(np.median(absent)) if len(absent) else float(score_I.min())
+    high = float(np.quantile(present, 0.25))
     if not low < high:
         return (low + high) / 2
     cut_K = np.linspace(low, high, CUTS + 2)[1:-1]

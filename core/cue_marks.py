@@ -34,12 +34,14 @@ class MarkedRegion:
 
     row      the case, as `tokens_of` knows it
     region_P bool [P], the cue's region on the patch grid (row-major)
+    weight   how sure the people are together, (0, 1]; a detector listens to it in that measure
     """
 
     row: int
     concept: int
     region_P: BoolArray
     verdict: Literal["spurious", "correct"]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class DetectorConfig:
                  and quantile above which unmarked tokens count as unmarked parts of the cue
     background   cases sampled as further negatives and to compare marks
     per_case     tokens sampled from each of them
+    rescue       whether a cue that fails may be tried again without its odd marks
     seed         of the sampling
     """
 
@@ -69,6 +72,7 @@ class DetectorConfig:
     trim: float = 0.1
     background: int = 300
     per_case: int = 40
+    rescue: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

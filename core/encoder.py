@@ -98,6 +98,17 @@ class OpenClipEncoder:
         return torch.zeros(3, *self.geometry.size, device=self._device)
 
     @property
+    def model(self) -> Any:
+        """The open_clip model itself: to be read, never changed."""
+        return self._model
+
+    @property
+    def vit(self) -> VitTower | None:
+        """The tower where it is a plain ViT without sliding windows, else None."""
+        plain = isinstance(self._tower, VitTower) and not self.geometry.windowed
+        return self._tower if plain and isinstance(self._tower, VitTower) else None
+
+    @property
     def blocks(self) -> tuple[Any, ...]:
         """The attention blocks of a plain ViT tower, first to last; empty for other towers."""
         return self._tower.blocks if isinstance(self._tower, VitTower) else ()

@@ -7,6 +7,7 @@ InsightError
 |   `-- BundleError       a model bundle that is damaged or does not fit
 |-- EncoderError          an encoder that cannot be loaded or used
 |-- ConfigError           a setting outside its range
+|-- TrainingStopped       a training that was asked to stop and can go on
 `-- FeedbackError         verdicts that cannot carry a run
     |-- TooFewVerdicts
     `-- DetectorFailed    a cue detector that fails on held-back verdicts
@@ -52,6 +53,10 @@ class EncoderError(InsightError):
 
 class ConfigError(InsightError):
     """A setting is outside its range."""
+
+
+class TrainingStopped(InsightError):
+    """A training was asked to stop; what it had learnt is in its last checkpoint."""
 
 
 class FeedbackError(InsightError):

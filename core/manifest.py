@@ -13,7 +13,7 @@ import numpy as np
 from core.errors import BundleError, ConfigError
 from core.types import EncoderInfo
 
-VersionKind = Literal["discover", "reweight"]
+VersionKind = Literal["discover", "reweight", "finetune"]
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 EXTRA: Final = "extra.safetensors"

@@ -11,7 +11,7 @@ those which differ in the seed alone share only a part of their concepts.)
 Shape legend: O old concepts, N new concepts, D embedding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,6 +24,8 @@ from core.errors import ConfigError
 from core.naming import unit
 
 Floats = NDArray[np.floating[Any]]
+Rows = Callable[[int, int], Floats]
+"""Similarities float64 [stop - start, N] of the old concepts start .. stop; changed in place."""
 Missed = Literal["weak", "ambiguous", "taken"]
 """Why a concept has no match: nothing is similar enough ("weak"), two fit about as well
 ("ambiguous"), or what is similar belongs to others ("taken")."""
@@ -90,13 +92,50 @@ def match_concepts(
         ConfigError: dictionaries of different encoders or dimensions, directions that are not
             finite, or a number in `wanted` that is no old concept.
     """
-    config = config or MatchConfig()
     old_OD, new_ND = _unit_directions(old), _unit_directions(new)
     _check(old, new, old_OD, new_ND)
-    report = list(range(len(old_OD)) if wanted is None else wanted)
-    if any(not 0 <= number < len(old_OD) for number in report):
+
+    def rows(start: int, stop: int) -> Floats:
+        return (old_OD[start:stop] @ new_ND.T).astype(np.float64)
+
+    return _matched(rows, _alive(old), _alive(new), wanted, config or MatchConfig())
+
+
+def match_similar(
+    similarity_ON: Floats,
+    alive_O: NDArray[np.bool_],
+    alive_N: NDArray[np.bool_],
+    wanted: Sequence[int] | None = None,
+    config: MatchConfig | None = None,
+) -> tuple[ConceptMatch, ...]:
+    """The same where how alike two concepts are is known already, such as by their activations.
+
+    Args:
+        similarity_ON: in [-1, 1]; `ConceptMatch.score` is in its units.
+        alive_O, alive_N: False for concepts that take no part.
+        wanted, config: as for match_concepts.
+
+    Raises:
+        ConfigError: shapes do not fit, a value is not finite, or a number in `wanted` is no old
+            concept.
+    """
+    if similarity_ON.shape != (len(alive_O), len(alive_N)) or not np.isfinite(similarity_ON).all():
+        raise ConfigError("similarities are a finite table of old by new concepts")
+
+    def rows(start: int, stop: int) -> Floats:
+        return similarity_ON[start:stop].astype(np.float64)
+
+    return _matched(rows, alive_O, alive_N, wanted, config or MatchConfig())
+
+
+def _matched(
+    rows: Rows, alive_O: NDArray[np.bool_], alive_N: NDArray[np.bool_],
+    wanted: Sequence[int] | None, config: MatchConfig,
+) -> tuple[ConceptMatch, ...]:  # fmt: skip
+    report = list(range(len(alive_O)) if wanted is None else wanted)
+    if any(not 0 <= number < len(alive_O) for number in report):
         raise ConfigError("no such concept in the old dictionary")
-    near = _neighbours(old_OD, new_ND, _alive(old), _alive(new), config.min_score)
+    near = _neighbours(rows, alive_O, alive_N, config.min_score)
     partner = _assign(near.pairs_ON)
     return tuple(_verdict(number, near, partner.get(number), config) for number in report)
 
@@ -140,13 +179,12 @@ class _Neighbours:
 
 
 def _neighbours(
-    old_OD: Floats, new_ND: Floats, old_O: NDArray[np.bool_], new_N: NDArray[np.bool_],
-    least: float,
-) -> _Neighbours:  # fmt: skip
-    best_O2, best_N2 = np.full((len(old_OD), 2), -1.0), np.full((len(new_ND), 2), -1.0)
+    similar: Rows, old_O: NDArray[np.bool_], new_N: NDArray[np.bool_], least: float
+) -> _Neighbours:
+    best_O2, best_N2 = np.full((len(old_O), 2), -1.0), np.full((len(new_N), 2), -1.0)
     rows, columns, values = [], [], []
-    for start in range(0, len(old_OD), _ROWS):
-        cosine_BN = (old_OD[start : start + _ROWS] @ new_ND.T).astype(np.float64)
+    for start in range(0, len(old_O), _ROWS):
+        cosine_BN = similar(start, start + _ROWS)
         cosine_BN[~old_O[start : start + _ROWS]] = -1.0
         cosine_BN[:, ~new_N] = -1.0
         best_O2[start : start + _ROWS] = _two_best(cosine_BN)
@@ -156,7 +194,7 @@ def _neighbours(
         columns.append(found[1])
         values.append(cosine_BN[found])
     index = (np.concatenate([*rows, []]).astype(int), np.concatenate([*columns, []]).astype(int))
-    shape = (len(old_OD), len(new_ND))
+    shape = (len(old_O), len(new_N))
     pairs_ON = sparse.csr_array((np.concatenate([*values, []]), index), shape=shape)
     return _Neighbours(pairs_ON, best_O2, best_N2)
 

@@ -13,6 +13,8 @@ from dashboard.components.remember import remember
 from dashboard.screens import (
     agreement,
     concepts,
+    drift,
+    groups,
     queue,
     report,
     review,
@@ -20,6 +22,7 @@ from dashboard.screens import (
     settings,
     sign_in,
     studies,
+    versions,
 )
 from dashboard.screens.context import Sitting, shown_as_sentence
 from dashboard.state import DeskState, Reviewer
@@ -34,14 +37,20 @@ SCREENS = (
     ("Queue", "queue", ":material/format_list_numbered:", queue.page),
     ("Concepts", "concepts", ":material/category:", concepts.page),
     ("Runs", "runs", ":material/model_training:", runs.page),
+    ("Versions", "versions", ":material/account_tree:", versions.page),
+    ("Groups", "groups", ":material/groups:", groups.page),
+    ("Drift", "drift", ":material/waves:", drift.page),
     ("Report", "report", ":material/summarize:", report.page),
     ("Agreement", "agreement", ":material/handshake:", agreement.page),
     ("Case studies", "studies", ":material/school:", studies.page),
     ("Settings", "settings", ":material/tune:", settings.page),
 )
-# Screens behind the second menu: what several people do together, less often than reviewing.
-TEAM = "Team"
-OF_THE_TEAM = frozenset({"agreement", "studies", "settings"})
+# Screens behind the menus: what is done less often than reviewing.
+MODEL, TEAM = "Model", "Team"
+MENUS = {
+    "versions": MODEL, "groups": MODEL, "drift": MODEL,
+    "agreement": TEAM, "studies": TEAM, "settings": TEAM,
+}  # fmt: skip
 
 
 def main(services: "Services") -> None:
@@ -61,13 +70,13 @@ def main(services: "Services") -> None:
         return
     project = _project(state, projects)
     sitting = Sitting(services, state, reviewer, project)
-    pages: dict[str, list[st.Page]] = {"": [], TEAM: []}
+    pages: dict[str, list[st.Page]] = {"": [], MODEL: [], TEAM: []}
     for title, path, icon, screen in SCREENS:
         page = st.Page(
             partial(_screen, screen, sitting, projects), title=title, url_path=path, icon=icon,
             default=path == "review",
         )  # fmt: skip
-        pages[TEAM if path in OF_THE_TEAM else ""].append(page)
+        pages[MENUS.get(path, "")].append(page)
     _navigate({group: found for group, found in pages.items() if found})
 
 

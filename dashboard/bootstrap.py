@@ -8,6 +8,8 @@ from pathlib import Path
 
 from dashboard.services.agreement import AgreementService
 from dashboard.services.attributing import AttributeService
+from dashboard.services.columns import ColumnService
+from dashboard.services.comparing import JudgingService
 from dashboard.services.concept_examples import ConceptCodes
 from dashboard.services.concepts import ConceptService
 from dashboard.services.demo import BUNDLE, DemoPlan, DemoService
@@ -15,9 +17,13 @@ from dashboard.services.diagnosing import DiagnoseService
 from dashboard.services.discovering import DiscoverService
 from dashboard.services.discovery import DiscoveryService
 from dashboard.services.doctor import DoctorService
+from dashboard.services.drift import DriftService
+from dashboard.services.drift_steps import TASK as DRIFT
+from dashboard.services.drift_steps import DriftSteps
 from dashboard.services.engines import Engines
 from dashboard.services.explaining import ExplainService
 from dashboard.services.folded import Folded
+from dashboard.services.groups import GroupService
 from dashboard.services.hierarchy import HierarchyService
 from dashboard.services.image_files import ImageFiles
 from dashboard.services.ingest import IngestService
@@ -38,6 +44,7 @@ from dashboard.services.tasks import TaskService
 from dashboard.services.training import TrainingService
 from dashboard.services.validating import ValidateService
 from dashboard.services.verdict_io import VerdictIO
+from dashboard.services.versions import VersionService
 from dashboard.services.what_if import WhatIfService
 from dashboard.settings import Settings
 from db.engine import create_engine
@@ -70,6 +77,11 @@ class Services:
     concepts: ConceptService
     hierarchy: HierarchyService
     runs: RunService
+    judging: JudgingService
+    versions: VersionService
+    groups: GroupService
+    columns: ColumnService
+    drift: DriftService
     work: RunWork
     reports: ReportService
     agreement: AgreementService
@@ -103,6 +115,10 @@ def build(
     layers, what_if = LayerService(uow, attribute), WhatIfService(engines)
     codes, folded = ConceptCodes(engines), Folded()
     tables = DecisionTables(uow, codes)
+    judging = JudgingService(uow, engines, folded)
+    versions = VersionService(uow, judging, activated=_each(publisher.carry_names, queue.activated))
+    runs = RunService(uow, settings, versions)
+    tasks = {DRIFT: DriftSteps(engines, publisher).steps}
     demo = DemoService(uow, ingest, discovery, explain, settings, plan=plan, bundle=demo_bundle)
     return Services(
         settings=settings,
@@ -126,8 +142,15 @@ def build(
         settings_of=rules,
         concepts=ConceptService(uow, engines, rules, folded, codes),
         hierarchy=HierarchyService(uow, rules, folded),
-        runs=RunService(uow, settings, activated=_each(publisher.carry_names, queue.activated)),
-        work=RunWork(uow, settings, engines, publisher, discovery, demo),
+        runs=runs,
+        judging=judging,
+        versions=versions,
+        groups=GroupService(uow, engines),
+        columns=ColumnService(uow),
+        drift=DriftService(uow, engines, runs),
+        work=RunWork(
+            uow, settings, engines, publisher, discovery, demo, tasks, after_run=queue.after_run
+        ),
         reports=ReportService(uow),
         agreement=AgreementService(uow, rules),
         studies=StudyService(uow, rules, explain),

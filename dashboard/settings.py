@@ -11,6 +11,8 @@ from typing import Literal
 from core.errors import ConfigError
 
 DEFAULT_PORT = 8501
+TUNED = "tuned:"  # spec of an encoder that a run has tuned, followed by the start of its hash
+TUNED_HASH = 16  # characters of the hash
 Precision = Literal["fp32", "bf16"]
 
 
@@ -85,6 +87,17 @@ class Settings:
         """Folder of a project's codes under one dictionary, pooled over patches in one way."""
         tail = "" if pooling == "max" else f"-{pooling}"
         return self.project_folder(project_id) / "pooled" / f"{dictionary_hash[:16]}{tail}"
+
+    @property
+    def encoders_folder(self) -> Path:
+        """Folder of the encoders that runs have tuned, one folder per hash."""
+        return self.workspace / "encoders"
+
+    def tuned_folder(self, base: str) -> Path | None:
+        """Folder of a tuned encoder, "tuned:HASH"; None for an encoder of another kind."""
+        name = base.removeprefix(TUNED)
+        is_hash = len(name) == TUNED_HASH and set(name) <= set("0123456789abcdef")
+        return self.encoders_folder / name if base.startswith(TUNED) and is_hash else None
 
     def versions_folder(self, project_id: str) -> Path:
         """Folder of the project's model bundles, one folder per version hash."""

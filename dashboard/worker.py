@@ -71,6 +71,7 @@ class Worker:
         """Works until `stop`; blocks."""
         DBOS.launch()
         DBOS.register_queue(QUEUE, concurrency=1, worker_concurrency=1, polling_interval_sec=0.5)
+        self._adopt()
         _log.info("worker ready (pid %d)", os.getpid())
         pulse = threading.Thread(target=self._pulse, name="insight-pulse", daemon=True)
         pulse.start()
@@ -89,6 +90,17 @@ class Worker:
             return self._services.work.execute(run_id, workflow_id, _durable)
         finally:
             self._active.discard(run_id)
+
+    def _adopt(self) -> None:
+        """Takes over what another version of the program left in the queue (after an update)."""
+        open_ones = DBOS.list_workflows(
+            name=WORKFLOW, status=["ENQUEUED", "PENDING"], load_input=False, load_output=False
+        )
+        foreign = [w.workflow_id for w in open_ones if w.app_version != APPLICATION_VERSION]
+        for workflow_id in foreign:
+            DBOS.cancel_workflow(workflow_id)
+        for run_id in self._services.runs.adopt(frozenset(foreign)):
+            _log.info("run %s was begun by another version of the program: taken over", run_id)
 
     def _sweep(self) -> None:
         """Announces queued runs that the queue does not know; known ones are left as they are."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from db.desk_records import DrawingKind, Shape
 from db.records import RunKind, RunState, Scope, VerdictValue
 
 
@@ -84,6 +85,22 @@ class MarkRecord:
     grid_rows: int
     grid_cols: int
     region_bits: bytes = field(repr=False)  # packed, ceil(rows*cols/8) bytes
+
+
+@dataclass(frozen=True)
+class DrawingMark:
+    """A drawing that stands, with the image it lies on and the concept it speaks of."""
+
+    drawing_id: str
+    reviewer_id: str
+    reviewer: str
+    image_sha256: str
+    prediction: str
+    concept: int | None  # None: of no cue
+    dictionary_hash: str | None  # of that concept
+    kind: DrawingKind
+    shape: Shape
+    points: tuple[tuple[float, float], ...]  # (x, y) in fractions of the image
 
 
 @dataclass(frozen=True)

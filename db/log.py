@@ -19,6 +19,7 @@ from db.models import (
     Base,
     ClassVerdict,
     Collection,
+    ColumnVerdict,
     Concept,
     ConceptMark,
     ConceptName,
@@ -33,9 +34,11 @@ from db.models import (
     QueueMark,
     TrainingAnswer,
     Verdict,
+    VersionEvent,
 )
 from db.repositories.base import Repository, same_content
 from db.repositories.recount import Recount
+from db.repositories.version_events import VersionEventRepository
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,12 @@ _KINDS: dict[str, _Kind] = {
             lambda row: f"class {row.concept_id} {row.reviewer_id}",
             ("concept_id", "class_name", "reviewer_id"),
         ),
+        _Kind(
+            ColumnVerdict,
+            lambda row: f"column {row.column_name} {row.reviewer_id}",
+            ("project_id", "column_name", "reviewer_id"),
+        ),
+        _Kind(VersionEvent, lambda row: "versions"),
         _Kind(ConceptMark, lambda row: f"mark {row.concept_id}", ("concept_id", "kind")),
         _Kind(Proposal, lambda row: f"hierarchy {row.dictionary_hash}"),
         _Kind(ProposalDecision, lambda row: f"hierarchy {row.dictionary_hash}", ("proposal_id",)),
@@ -112,7 +121,9 @@ class Log(Repository):
         return tuple(event for _seq, event in sorted(found, key=lambda each: each[0]))
 
     def replay(self, events: Iterable[LoggedEvent]) -> int:
-        """Take events from elsewhere and say how many were new; counters are worked out anew.
+        """Take events from elsewhere and say how many were new.
+
+        Counters and the states of versions are worked out anew.
 
         Raises Conflict where an id is known with other content, StaleWrite where an event does
         not follow what stands, NotFound where the catalogue lacks what it speaks of.
@@ -126,6 +137,7 @@ class Log(Repository):
             versions = select(ModelVersion.id).where(ModelVersion.project_id == project_id)
             for version_id in sorted(self._session.scalars(versions)):
                 Recount(self._session).everything(version_id)
+            VersionEventRepository(self._session).refold(project_id)
         return new
 
     def _take(self, event: LoggedEvent) -> bool:

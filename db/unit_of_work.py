@@ -18,6 +18,7 @@ from db.repositories.audit import AuditRepository
 from db.repositories.base import translated
 from db.repositories.cases import CaseRepository
 from db.repositories.class_verdicts import ClassVerdictRepository
+from db.repositories.column_verdicts import ColumnVerdictRepository
 from db.repositories.concept_marks import ConceptMarkRepository
 from db.repositories.concepts import ConceptRepository
 from db.repositories.cues import CueRepository
@@ -33,11 +34,13 @@ from db.repositories.projects import ProjectRepository
 from db.repositories.queue import QueueRepository
 from db.repositories.relations import RelationRepository
 from db.repositories.reviewers import ReviewerRepository
+from db.repositories.run_points import RunPointRepository
 from db.repositories.runs import RunRepository
 from db.repositories.snapshots import SnapshotRepository
 from db.repositories.studies import StudyRepository
 from db.repositories.undo import UndoRepository
 from db.repositories.verdicts import VerdictRepository
+from db.repositories.version_events import VersionEventRepository
 from db.repositories.versions import VersionRepository
 
 
@@ -64,6 +67,7 @@ class UnitOfWork:
         self.settings = ProjectSettingsRepository(session)
         self.members = MemberRepository(session)
         self.class_verdicts = ClassVerdictRepository(session)
+        self.column_verdicts = ColumnVerdictRepository(session)
         self.concept_marks = ConceptMarkRepository(session)
         self.hierarchy = HierarchyRepository(session)
         self.adjudications = AdjudicationRepository(session)
@@ -73,6 +77,8 @@ class UnitOfWork:
         self.reviewers = ReviewerRepository(session)
         self.snapshots = SnapshotRepository(session)
         self.runs = RunRepository(session)
+        self.run_points = RunPointRepository(session)
+        self.version_events = VersionEventRepository(session)
         self.audit = AuditRepository(session)
 
     def __enter__(self) -> Self:

@@ -37,7 +37,7 @@ def load_model(base: str) -> tuple[nn.Module, Any, str]:
     Raises:
         EncoderError: the name is unknown or its weights cannot be had.
     """
-    folder = _folder_of(base)
+    folder = folder_of(base)
     return _load_folder(base, folder) if folder else _load_registry(base)
 
 
@@ -47,7 +47,8 @@ def first_line(error: BaseException) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
-def _folder_of(spec: str) -> Path | None:
+def folder_of(spec: str) -> Path | None:
+    """The folder that a base names, or None where it names a model of open_clip's list."""
     if spec == "demo":
         return DEMO_FOLDER
     folder = Path(spec.removeprefix("local-dir:")).expanduser()

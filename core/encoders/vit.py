@@ -41,6 +41,23 @@ class VitTower:
         position_TW = visual.positional_embedding.detach()
         self._position_TW = resize_position(position_TW, visual.grid_size, grid)
 
+    @property
+    def dense(self) -> Dense:
+        """How patch tokens are taken."""
+        return self._dense
+
+    @property
+    def head(self) -> tuple[nn.LayerNorm, Tensor]:
+        """The last norm and the projection [W, D], float32."""
+        return self._ln_post, self._proj_WD
+
+    def until(self, pixels_MCYX: Tensor, blocks: int) -> Tensor:
+        """What goes into block number `blocks` (all tokens, class token first), [M, T, W]."""
+        x_MTW: Tensor = self._visual.ln_pre(self._embed(pixels_MCYX))
+        for block in self.blocks[:blocks]:
+            x_MTW = EXACT.block(block, x_MTW)
+        return x_MTW
+
     def forward(self, pixels_MCYX: Tensor, rules: Rules = EXACT) -> tuple[Tensor, Tensor]:
         """Tokens float32 [M, P, D], embeddings float32 [M, D]; not normalised; with gradients."""
         x_MTW = rules.norm(self._visual.ln_pre, self._embed(pixels_MCYX))
@@ -50,7 +67,7 @@ class VitTower:
             before_MTW, x_MTW = x_MTW, rules.block(block, x_MTW)
             if number == affinity_at:
                 middle_MTW = x_MTW
-        raw_MTW = self._taken(before_MTW, x_MTW, rules)
+        raw_MTW = taken(self._dense, self.blocks[-1], before_MTW, x_MTW, rules)
         patches = self._grid[0] * self._grid[1]
         raw_MPW = patch_tokens(raw_MTW, len(pixels_MCYX), patches).float()
         tokens_MPD = rules.norm(self._ln_post, raw_MPW) @ self._proj_WD
@@ -66,18 +83,6 @@ class VitTower:
         first_M1W = visual.class_embedding.to(x_MPW.dtype).expand(len(x_MPW), 1, -1)
         return torch.cat([first_M1W, x_MPW], dim=1) + self._position_TW.to(x_MPW.dtype)
 
-    def _taken(self, before_MTW: Tensor, after_MTW: Tensor, rules: Rules) -> Tensor:
-        """What the final norm gets, of the last block's input and output."""
-        if self._dense == "projected":
-            return after_MTW
-        block = self.blocks[-1]
-        value_MTW: Tensor = block.ls_1(value_path(block, rules.norm(block.ln_1, before_MTW)))
-        if self._dense == "maskclip-value":
-            return value_MTW
-        x_MTW = before_MTW + value_MTW
-        added_MTW: Tensor = block.ls_2(rules.mlp(block, rules.norm(block.ln_2, x_MTW)))
-        return x_MTW + added_MTW
-
     def _pooled(self, x_MTW: Tensor, rules: Rules) -> Tensor:
         """open_clip's own image embedding, not normalised."""
         mean = self._visual.pool_type == "avg"
@@ -86,6 +91,20 @@ class VitTower:
             return rules.norm(self._ln_post, pooled_MW) @ self._proj_WD
         x_MTW = rules.norm(self._ln_post, x_MTW)
         return (x_MTW[:, 1:].mean(1) if mean else x_MTW[:, 0]) @ self._proj_WD
+
+
+def taken(
+    dense: Dense, block: Any, before_MTW: Tensor, after_MTW: Tensor, rules: Rules = EXACT
+) -> Tensor:
+    """What the final norm gets, of the last block's input and output."""
+    if dense == "projected":
+        return after_MTW
+    value_MTW: Tensor = block.ls_1(value_path(block, rules.norm(block.ln_1, before_MTW)))
+    if dense == "maskclip-value":
+        return value_MTW
+    x_MTW = before_MTW + value_MTW
+    added_MTW: Tensor = block.ls_2(rules.mlp(block, rules.norm(block.ln_2, x_MTW)))
+    return x_MTW + added_MTW
 
 
 def value_path(block: Any, normed_MTW: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from core.sae.checkpoint import (
     TrainState,
     load_checkpoint,
     save_checkpoint,
+    tensors_hash,
 )
 from core.sae.config import SAEConfig, TrainConfig, default_lr
 from core.sae.distributed import Replicas
@@ -56,6 +57,7 @@ def train_sae(
     metrics_file: Path | None = None,
     tie: Tie | None = None,
     replicas: Replicas | None = None,
+    start: SparseAutoencoder | None = None,
 ) -> TrainedSAE:
     """Train on a stream; bit-identical for the same arguments on one machine.
 
@@ -75,6 +77,8 @@ def train_sae(
             `core.sae.metrics.Journal`.
         tie: latents that are to stand for known attributes.
         replicas: the processes that train together; None: all of torch.distributed's.
+        start: a trained autoencoder of the same settings to go on from, in raw token units, such
+            as that of an encoder before it was tuned; None: random directions.
 
     Raises:
         ConfigError: the stream is empty or its tokens are not [M, config.d]; the checkpoint is of
@@ -84,13 +88,17 @@ def train_sae(
     replicas = replicas or Replicas(device)
     if tie is not None:
         check_tie(tie, config)
+    if start is not None and start.config != config:
+        raise ConfigError("the autoencoder to start from has other settings")
     setup = _setup(config, train, tie, replicas, held_out)
+    if start is not None:
+        setup["start"] = tensors_hash(start.state_dict())
     saved = None if checkpoints is None else load_checkpoint(checkpoints, setup)
     place = Place() if saved is None else _restored(stream, saved, replicas.rank)
     cursor = BatchCursor(stream, config.d, train.batch, place)
     if saved is None:
         first_MD = cursor.next()
-        run = _started(replicas.from_first(first_MD), config, train, replicas, tie)
+        run = _started(replicas.from_first(first_MD), config, train, replicas, tie, start)
         pending: Tensor | None = first_MD
     else:
         run, pending = _continued(saved, config, train, replicas, tie), None
@@ -202,11 +210,13 @@ def schedule(step: int, train: TrainConfig) -> float:
 
 
 def _started(
-    first_MD: Tensor, config: SAEConfig, train: TrainConfig, replicas: Replicas, tie: Tie | None
-) -> _Run:
+    first_MD: Tensor, config: SAEConfig, train: TrainConfig, replicas: Replicas, tie: Tie | None,
+    start: SparseAutoencoder | None,
+) -> _Run:  # fmt: skip
     """A new run; scale and start come from the first process's first batch."""
     scale = _scale_of(first_MD)
-    model = _initial(config, first_MD * scale, train.seed).to(_device(train))
+    model = _initial(config, first_MD * scale, train.seed) if start is None else _copy(start, scale)
+    model = model.to(_device(train))
     if tie is not None:
         tie.start(model, train.seed)
     run = _Run(model, train, replicas, tie)
@@ -303,6 +313,14 @@ def _initial(config: SAEConfig, tokens_MD: Tensor, seed: int) -> SparseAutoencod
         model.W_dec.copy_(F.normalize(rows, dim=1))
         model.W_enc.copy_(model.W_dec.T)  # a copy: tied storage would tie the training as well
         model.b_dec.copy_(tokens_MD.mean(0))
+    return model
+
+
+def _copy(start: SparseAutoencoder, scale: float) -> SparseAutoencoder:
+    """A trainable copy of a model of tokens, as one of tokens * scale."""
+    model = SparseAutoencoder(start.config)
+    model.load_state_dict(start.state_dict())
+    _fold_scale(model, 1.0 / scale)
     return model
 
 

@@ -5,7 +5,19 @@ refused (each part is named); 4 the request cannot be carried out (the reason is
 130 interrupted. Heavy libraries are imported inside the commands, so that --help is quick.
 """
 
-from dashboard.cli import attributes, compare, engine, queue, work
+from dashboard.cli import attributes, compare, drift, engine, queue, runs, versions, work
 from dashboard.cli.shared import app, main, plain
 
-__all__ = ["app", "attributes", "compare", "engine", "main", "plain", "queue", "work"]
+__all__ = [
+    "app",
+    "attributes",
+    "compare",
+    "drift",
+    "engine",
+    "main",
+    "plain",
+    "queue",
+    "runs",
+    "versions",
+    "work",
+]

@@ -35,7 +35,7 @@ app = typer.Typer(
     add_completion=False,
 )
 verdicts_app = typer.Typer(help="Carry verdicts in and out as CSV.", no_args_is_help=True)
-run_app = typer.Typer(help="Start a run and wait for its end.", no_args_is_help=True)
+run_app = typer.Typer(help="Start, list, show, cancel and resume runs.", no_args_is_help=True)
 app.add_typer(verdicts_app, name="verdicts")
 app.add_typer(run_app, name="run")
 

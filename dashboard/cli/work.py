@@ -1,4 +1,4 @@
-"""Commands that carry work in and out: demo, up, ingest, verdicts, run, report, doctor."""
+"""Commands that carry work in and out: demo, up, ingest, verdicts, report, doctor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 from dashboard.cli.shared import (
     EXIT_CODES,
     PROBLEMS,
-    REFUSED,
     AsJson,
     ProjectName,
     Workspace,
@@ -21,7 +20,6 @@ from dashboard.cli.shared import (
     plain,
     print_json,
     print_problems,
-    run_app,
     verdicts_app,
 )
 from dashboard.settings import Settings
@@ -148,38 +146,6 @@ def import_verdicts(
         typer.echo(f"  refused  line {problem.row}: {plain(problem.reason)}")
     if result.problems:
         raise typer.Exit(PROBLEMS)
-
-
-@run_app.command("reweight", epilog=EXIT_CODES)
-@guarded
-def reweight(
-    project: ProjectName,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
-    workspace: Workspace = None,
-    as_json: AsJson = False,
-) -> None:
-    """Refit the head on balanced groups that the verdicts define, and wait for the result."""
-    from dashboard.services.waiting import run_and_wait
-
-    services = open_services(workspace)
-    with bar() as report:
-        project_id = services.projects.get(project).id
-        view = run_and_wait(services.runs, services.settings, project_id, seed, report)
-    if as_json:
-        print_json({"id": view.id, "state": view.state, "message": view.message,
-                     "version": view.result_version, "verdicts": view.verdicts,
-                     "metrics": [vars(row) for row in view.metrics]})  # fmt: skip
-    else:
-        typer.echo(f"run {view.id}: {view.state}. {plain(view.message)}")
-        for row in view.metrics:
-            typer.echo(f"  {row.split:<10} {row.label:<40} {_figure(row.before)} -> "
-                       f"{_figure(row.after)} {row.unit}")  # fmt: skip
-    if view.state != "succeeded":
-        raise typer.Exit(REFUSED)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
 
 
 @app.command(epilog=EXIT_CODES)

@@ -1,5 +1,7 @@
 """Which cases a list may tell about in a blind project."""
 
+import streamlit as st
+
 from dashboard.screens.context import Sitting
 
 
@@ -13,3 +15,11 @@ def said(sitting: Sitting) -> frozenset[str] | None:
     if not {"labels", "prediction"} & set(settings.blind):
         return None
     return sitting.services.diagnosing.said(sitting.project.id, sitting.reviewer.id)
+
+
+def withheld(hidden: int) -> None:
+    """Why some cases are not shown here."""
+    if hidden:
+        cases, each = ("1 case is", "it") if hidden == 1 else (f"{hidden} cases are", "each")
+        said = f"{cases} not shown until your own word on {each} is in"
+        st.caption(f"This project is blind: {said}.")

@@ -1,139 +1,142 @@
-"""Runs: start one, watch it, read its before and after, decide on its result."""
+"""Runs: start one, watch it, stop it, let it go on, read its before and after, decide on it.
 
+The address says all (?run, ?show), so that a run can be sent around.
+"""
+
+from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
-from uuid import uuid4
 
 import streamlit as st
 
-from dashboard.screens.context import REFUSALS, Sitting
+from dashboard.screens import deciding, judged, run_start
+from dashboard.screens.context import REFUSALS, Sitting, shown_as_sentence
+from dashboard.screens.run_start import PLACE, RUN
+from dashboard.screens.telling import attempt, tell
 from dashboard.viewmodels import RunView
-from dashboard.views import chrome, run_page
-from dashboard.views.text import plural, short
+from dashboard.viewmodels.judgement import JudgementView
+from dashboard.views import chrome, evidence_page, judgement_page, run_page
 
-RUN = "run"
+NEW = "new"
 ACTIVE = frozenset({"queued", "running"})
 STOPPED = frozenset({"failed", "cancelled", "interrupted"})
-SAID = "run-said"
+LISTED = 40
+LEARNT, TRIED, CURVES = "What it learnt from", "Strategies", "Curves"
 
 
 def page(sitting: Sitting) -> None:
-    """Start and list on the left, the chosen run on the right."""
-    left, right = st.columns([1, 2.6], gap="medium")
-    with left:
-        _start(sitting)
-        runs = sitting.services.runs.list(sitting.project.id)
-        chosen = _choose(runs)
-    with right:
-        if refused := st.session_state.pop(SAID, None):
-            st.error(chrome.plain(refused), icon=":material/error:")
-        if chosen is None:
-            chrome.empty(
-                "No runs yet",
-                "Mark some cues as spurious on the Review screen, at least three regions of the "
-                "same cue, then start a reweighting run here. It learns to recognise what you "
-                "rejected, refits the model without relying on it and shows before and after.",
-            )
-            return
-        _run(sitting, chosen)
-
-
-def _start(sitting: Sitting) -> None:
-    report = sitting.services.reports.view(sitting.project.id)
-    with st.container(border=True):
-        st.subheader("New reweighting run", anchor=False)
-        st.markdown(
-            f"It will use **{plural(report.spurious, 'spurious verdict')}** and "
-            f"{plural(report.correct, 'correct verdict')} on this project; a frozen copy of them "
-            "is kept with the run.",
-            help="At least 3 marked regions of one cue are needed; 6 to 10 make it reliable",
+    """The list on the left; the chosen run, or the form for a new one, on the right."""
+    # Drift checks are runs too; they have a screen of their own.
+    listed = sitting.services.runs.list(sitting.project.id)
+    runs = tuple(run for run in listed if run.task != "drift")
+    if sitting.project.active_version is None and not runs:
+        chrome.empty(
+            "No model version yet",
+            "A run changes a model version. Discover the concepts first:",
+            f'insight discover --project "{sitting.project.name}"',
         )
-        st.number_input(
-            "Seed", 0, 2**31 - 1, 0, key="run-seed", help="The same seed gives the same result"
-        )
-        st.button(
-            "Start the run",
-            type="primary",
-            width="stretch",
-            disabled=report.spurious == 0 or sitting.project.active_version is None,
-            on_click=partial(_ask, sitting, str(uuid4())),
-        )
-        if report.spurious == 0:
-            st.caption("Mark at least one cue as spurious first (Review, key X).")
-
-
-def _ask(sitting: Sitting, run_id: str) -> None:
-    try:
-        run = sitting.services.runs.start_reweight(
-            id=run_id,
-            project_id=sitting.project.id,
-            reviewer_id=sitting.reviewer.id,
-            seed=int(st.session_state["run-seed"]),
-        )
-    except REFUSALS as error:
-        st.session_state[SAID] = f"The run did not start: {error}."
-    else:
-        st.query_params[RUN] = run.id
-
-
-def _choose(runs: tuple[RunView, ...]) -> RunView | None:
-    if not runs:
-        return None
-    by_id = {run.id: run for run in runs}
+        return
     asked = st.query_params.get(RUN)
+    chosen = next((run for run in runs if run.id == asked), None)
+    if chosen is None and asked != NEW and runs:
+        chosen = runs[0]
+    left, right = st.columns([1, 3.6], gap="medium")
+    with left:
+        _list(runs, chosen)
+    with right:
+        tell(PLACE)
+        if chosen is None:
+            _new(sitting, first=not runs)
+        else:
+            _run(sitting, chosen)
+
+
+def _list(runs: tuple[RunView, ...], chosen: RunView | None) -> None:
+    st.button(
+        "New run", icon=":material/add:", width="stretch", key="run-new",
+        type="primary" if chosen is None else "secondary", on_click=_open, args=(NEW,),
+    )  # fmt: skip
+    if not runs:
+        return
     st.subheader("Runs", anchor=False)
-    for run in runs:
+    for run in runs[:LISTED]:
         st.button(
-            chrome.plain(run_page.title(run)),
+            chrome.plain(run_page.label(run)),
             icon=run_page.MARKS[run.state],
             key=f"run-{run.id}",
             width="stretch",
-            type="primary" if run.id == asked else "secondary",
-            on_click=partial(_open, run.id),
+            help=chrome.plain(run_page.title(run)),
+            type="primary" if chosen is not None and run.id == chosen.id else "secondary",
+            on_click=_open,
+            args=(run.id,),
         )
-    return by_id.get(asked or "", runs[0])
+    if len(runs) > LISTED:
+        st.caption(f"And {len(runs) - LISTED} older ones: the report lists them all.")
 
 
 def _open(run_id: str) -> None:
     st.query_params[RUN] = run_id
 
 
+def _new(sitting: Sitting, *, first: bool) -> None:
+    if first:
+        chrome.empty(
+            "No runs yet",
+            "Mark some cues as spurious on the Review screen, at least three regions of the same "
+            "cue, then start a run here. It learns to recognise what you rejected, refits the "
+            "model without relying on it and shows before and after on held-out images.",
+        )
+    with shown_as_sentence():
+        run_start.form(sitting)
+
+
 def _run(sitting: Sitting, run: RunView) -> None:
-    run_page.heading(run)
+    titles = {}
+    if run.strategy:
+        with shown_as_sentence():
+            titles = _titles(sitting)
+    run_page.heading(run, titles)
     if run.state in ACTIVE:
         _watch(sitting, run.id)
         return
     if run.state in STOPPED:
         _stopped(sitting, run)
-    if run.result_version:
-        _decide(sitting, run)
-    if run.metrics:
-        run_page.comparison(run)
-        run_page.details(run)
+        evidence_page.notices(run.notices)
+        run_page.watched(sitting.services.runs.curves(run.id), run.id)
+        return
+    evidence_page.notices(run.notices)
+    _result(sitting, run)
+
+
+# Which strategies there are never changes while the app runs, and asking weighs all verdicts.
+@st.cache_data(show_spinner=False)
+def _titles(_sitting: Sitting) -> dict[str, str]:
+    offered = _sitting.services.runs.strategies(_sitting.project.id)
+    return {each.key: each.title for each in offered}
 
 
 @st.fragment(run_every=1)
 def _watch(sitting: Sitting, run_id: str) -> None:
-    """The bar: refreshes by itself and leaves the rest of the screen alone."""
+    """Bar and curves: they refresh by themselves and leave the rest of the screen alone."""
     run = sitting.services.runs.get(run_id)
     if run.state not in ACTIVE:
         st.rerun(scope="app")
-    st.progress(min(max(run.progress, 0.0), 1.0), text=_bar_text(run))
-    st.caption("The work goes on in the background: you may review on, or close this page.")
-    st.button("Cancel the run", key=f"cancel-{run_id}", on_click=partial(_cancel, sitting, run_id))
-
-
-def _bar_text(run: RunView) -> str:
-    if run.state == "queued":
-        return "Waiting for the worker (0 %)"
-    return f"{chrome.plain(run.stage or 'Working')} ({100 * run.progress:.0f} %)"
+    run_page.bar(run, datetime.now(UTC))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Cancel the run", key=f"cancel-{run_id}", icon=":material/stop_circle:",
+            on_click=partial(_cancel, sitting, run_id),
+            help="It stops before its next step; it can be resumed from there",
+        )  # fmt: skip
+        st.caption("The work goes on in the background: you may review on, or close this page.")
+    evidence_page.notices(run.notices)
+    run_page.watched(sitting.services.runs.curves(run_id), run_id)
 
 
 def _cancel(sitting: Sitting, run_id: str) -> None:
-    try:
-        sitting.services.runs.cancel(run_id, sitting.reviewer.id)
-    except REFUSALS as error:
-        st.session_state[SAID] = f"Not cancelled: {error}."
+    attempt(
+        PLACE, lambda: sitting.services.runs.cancel(run_id, sitting.reviewer.id),
+        done="The run was asked to stop.", stale="Not cancelled: it has ended meanwhile.",
+    )  # fmt: skip
 
 
 def _stopped(sitting: Sitting, run: RunView) -> None:
@@ -142,44 +145,87 @@ def _stopped(sitting: Sitting, run: RunView) -> None:
         "cancelled": "The run was cancelled.",
         "interrupted": "The run was interrupted: its worker stopped before it was done.",
     }[run.state]
-    reason = run.message if run.state == "failed" else ""
-    show = st.error if run.state == "failed" else st.warning
-    show(chrome.plain(f"{words} {reason}".strip()))
-    st.button(
-        "Start it again", icon=":material/restart_alt:", on_click=partial(_restart, sitting, run.id)
-    )
+    failed = run.state == "failed"
+    show = st.error if failed else st.warning
+    show(chrome.plain(f"{words} {chrome.sentence(run.message)}".strip() if failed else words))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if run.resumable:
+            st.button(
+                "Resume", icon=":material/resume:", type="primary",
+                on_click=partial(_again, sitting, run.id, anew=False),
+                help="Goes on from where it stopped, with the same verdicts: the result is the "
+                "same as if it had never stopped",
+            )  # fmt: skip
+        st.button(
+            "Start it again", icon=":material/restart_alt:",
+            on_click=partial(_again, sitting, run.id, anew=True),
+            help="Starts from the beginning, with the verdicts as they stand now",
+        )  # fmt: skip
+        if run.resumable and run.checkpoint:
+            st.caption(chrome.plain(f"It would go on {run.checkpoint}."))
 
 
-def _restart(sitting: Sitting, run_id: str) -> None:
+def _again(sitting: Sitting, run_id: str, *, anew: bool) -> None:
+    attempt(
+        PLACE, lambda: sitting.services.runs.restart(run_id, sitting.reviewer.id, anew=anew),
+        done="The run goes on." if not anew else "The run starts again.",
+        stale="Not started: it is under way already.",
+    )  # fmt: skip
+
+
+def _result(sitting: Sitting, run: RunView) -> None:
+    view = _judgement(sitting, run)
+    split = None
+    if view is not None:
+        split = judged.top(view)
+        if split is not None:
+            judgement_page.headline(split)
+    _decide(sitting, run)
+    sections = _sections(sitting, run, with_judgement=split is not None)
+    if not sections:
+        st.caption("The work is done; a run of this kind has no figures before and after.")
+        return
+    chosen = judged.pick_section(sections, f"run-section-{run.id}")
+    if chosen == LEARNT:
+        run_page.details(run)
+    elif chosen == TRIED:
+        run_page.scores(run.scores)
+    elif chosen == CURVES:
+        run_page.watched(sitting.services.runs.curves(run.id), run.id)
+    elif view is not None and split is not None:
+        judged.section(sitting, view, split, chosen)
+    else:
+        run_page.comparison(run)
+
+
+def _sections(sitting: Sitting, run: RunView, *, with_judgement: bool) -> list[str]:
+    """What there is to show; runs of before have their stored figures only."""
+    found = list(judged.SECTIONS) if with_judgement else [judged.FIGURES] if run.metrics else []
+    if run_page.has_details(run):
+        found.append(LEARNT)
+    if run.scores:
+        found.append(TRIED)
+    if sitting.services.runs.curves(run.id):
+        found.append(CURVES)
+    return found
+
+
+def _judgement(sitting: Sitting, run: RunView) -> JudgementView | None:
     try:
-        sitting.services.runs.restart(run_id, sitting.reviewer.id)
+        with st.spinner("Comparing before and after ..."):
+            return sitting.services.judging.of_run(run.id)
     except REFUSALS as error:
-        st.session_state[SAID] = f"Not started again: {error}."
+        chrome.problem(error)
+        return None
 
 
 def _decide(sitting: Sitting, run: RunView) -> None:
-    version = short(run.result_version)
-    if run.result_state == "active":
-        st.success(f"Version {version} is the active one: the Review screen shows it.")
+    """The decision on the version that the run made."""
+    if run.result_version is None:
         return
-    if run.result_state == "discarded":
-        st.warning(f"Version {version} was discarded. It is kept, but not offered any more.")
+    rows = sitting.services.versions.list(sitting.project.id)
+    made = next((row for row in rows if row.hash == run.result_version), None)
+    if made is None:
         return
-    text, use, drop = st.columns([2, 1, 1], vertical_alignment="center")
-    text.markdown(f"Version {version} waits for your decision.")
-    use.button(
-        "Use this version",
-        type="primary",
-        width="stretch",
-        on_click=partial(_judge, sitting, run.id, "activate"),
-    )
-    drop.button("Discard it", width="stretch", on_click=partial(_judge, sitting, run.id, "discard"))
-
-
-def _judge(sitting: Sitting, run_id: str, verb: Literal["activate", "discard"]) -> None:
-    runs = sitting.services.runs
-    act = runs.activate if verb == "activate" else runs.discard
-    try:
-        act(run_id, sitting.reviewer.id)
-    except REFUSALS as error:
-        st.session_state[SAID] = f"Nothing was changed: {error}."
+    with shown_as_sentence():
+        deciding.decide(sitting, sitting.services.versions.view(made.id), PLACE)

@@ -52,6 +52,8 @@ def _form(sitting: Sitting, view: SettingsView) -> None:
             found |= settings_page.criteria(view)
         with st.container(border=True):
             found |= settings_page.plan(view)
+        with st.container(border=True):
+            found |= settings_page.guard(view)
         saved = st.form_submit_button("Save the rules", type="primary")
     if saved:
         _save(sitting, view, found)

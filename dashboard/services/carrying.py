@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from core.errors import BundleError
+from dashboard.services.tuned_matches import matches_of
 from db.errors import StaleWrite
 from db.records import NameRecord, VersionRecord
 from db.unit_of_work import UnitOfWork
@@ -141,7 +142,11 @@ def _match(
 
     info = bundle.manifest.encoder
     if version.encoder_hash != info.hash:
-        return Former(version, {}, "its version was made with another encoder")
+        parent = uow.versions.by_hash(version.project_id, bundle.manifest.parent or "")
+        tuned = matches_of(bundle)
+        if tuned is None or parent is None or parent.dictionary_hash != version.dictionary_hash:
+            return Former(version, {}, "its version was made with another encoder")
+        return Former(version, tuned)
     try:
         old = engines.bundle(version.folder)
     except BundleError as error:

@@ -161,7 +161,7 @@ class DiscoveryService:
         return encoded.tokens, usable, encoded.problems
 
     def _vocabulary(self, record: ProjectRecord, path: Path | None) -> Vocabulary:
-        from core.vocabulary import Vocabulary, default_vocabulary, load_vocabulary
+        from core.vocabulary import load_vocabulary
 
         if path is not None:
             words = load_vocabulary(path)
@@ -169,9 +169,7 @@ class DiscoveryService:
                 uow.projects.update(record.id, vocabulary={"terms": words.as_json()})
                 uow.commit()
             return words
-        if record.vocabulary.get("terms"):
-            return Vocabulary.from_json(record.vocabulary["terms"])
-        return default_vocabulary(record.classes)
+        return vocabulary_of(record)
 
     def _keep_splits(self, images: Sequence[ImageRecord], splits: Sequence[str]) -> None:
         """Write down the splits that discovery drew, so that every later run tests on the same."""
@@ -210,6 +208,15 @@ class DiscoveryService:
         rows = [row for row, sha in enumerate(shas) if sha in missing]
         if rows:
             store.add([shas[row] for row in rows], pooled_IN[rows])
+
+
+def vocabulary_of(record: ProjectRecord) -> Vocabulary:
+    """The words kept with a project; the default words and the class names where it has none."""
+    from core.vocabulary import Vocabulary, default_vocabulary
+
+    if record.vocabulary.get("terms"):
+        return Vocabulary.from_json(record.vocabulary["terms"])
+    return default_vocabulary(record.classes)
 
 
 def resolved(spec: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from core.errors import EncoderError, ImageError, InputError
 from dashboard.services.labels import Problem
 from dashboard.services.pooled import PooledStore
 from dashboard.services.progress import Progress, silent
-from dashboard.settings import Settings
+from dashboard.settings import Precision, Settings
 from db.records import ImageRecord
 
 if TYPE_CHECKING:
@@ -50,20 +50,33 @@ class Engines:
 
     def encoder(self, spec: str, expected_hash: str | None = None) -> OpenClipEncoder:
         """The encoder of that spec; EncoderError where it is not the one that is expected."""
-        from core.encoder import load_encoder
-
         with self._lock:
             if spec not in self._encoders:
-                settings = self._settings
-                self._encoders[spec] = load_encoder(
-                    spec, device=settings.device, precision=settings.precision
-                )
+                self._encoders[spec] = self._load(spec)
             encoder = self._encoders[spec]
-        if expected_hash is not None and encoder.info.hash != expected_hash:
-            raise EncoderError(
-                f"encoder {spec} is not the one this model version was made with "
-                f"({encoder.info.hash[:12]} instead of {expected_hash[:12]})"
-            )
+        return encoder if expected_hash is None else _expected(encoder, expected_hash)
+
+    def exact_encoder(self, spec: str, expected_hash: str) -> OpenClipEncoder:
+        """The same in full precision, whatever the settings say: what training starts from."""
+        if self._settings.precision == "fp32":
+            return self.encoder(spec, expected_hash)
+        return _expected(self._load(spec, "fp32"), expected_hash)
+
+    def _load(self, spec: str, precision: Precision | None = None) -> OpenClipEncoder:
+        """A fine-tuned encoder is named by its hash, so that a workspace may be moved."""
+        from core.encoder import load_encoder
+        from core.encoders.spec import split_spec
+
+        base, options = split_spec(spec)
+        folder = self._settings.tuned_folder(base)
+        place = spec if folder is None else f"local-dir:{folder}{options}"
+        encoder = load_encoder(
+            place,
+            device=self._settings.device,
+            precision=precision or self._settings.precision,
+        )
+        if folder is not None:
+            encoder.info = replace(encoder.info, spec=spec)
         return encoder
 
     def bundle(self, folder: str | Path) -> ModelBundle:
@@ -149,6 +162,15 @@ class Engines:
             if folder not in self._pooled:
                 self._pooled[folder] = PooledStore(folder, bundle.sae.n)
             return self._pooled[folder]
+
+
+def _expected(encoder: OpenClipEncoder, expected_hash: str) -> OpenClipEncoder:
+    if encoder.info.hash != expected_hash:
+        raise EncoderError(
+            f"encoder {encoder.info.spec} is not the one this model version was made with "
+            f"({encoder.info.hash[:12]} instead of {expected_hash[:12]})"
+        )
+    return encoder
 
 
 def read_verified(root: Path, image: ImageRecord) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from core.errors import ConfigError, ImageError, InputError
 from core.files import sha256_file
@@ -75,7 +76,7 @@ class _Run:
     outside: int = 0  # files that the table does not list
     problems: list[Problem] = field(default_factory=list)
     new: list[NewImage] = field(default_factory=list)
-    changes: list[tuple[ImageRecord, _Known]] = field(default_factory=list)
+    changes: list[tuple[ImageRecord, _Known, dict[str, Any]]] = field(default_factory=list)
     updated: int = 0
     owner: dict[str, str] = field(default_factory=dict)  # sha256 -> relative path
     classes: list[str] = field(default_factory=list)
@@ -181,14 +182,17 @@ class IngestService:
             if grown:
                 run.project = uow.projects.update(run.project.id, classes=run.classes)
             uow.images.add_many(run.project.id, run.new)
-            for image, facts in run.changes:
-                uow.images.update(image.id, **vars(facts))
+            for image, facts, meta in run.changes:
+                uow.images.update(image.id, **vars(facts), meta=meta)
                 uow.audit.append(
                     actor="ingest",
                     action="image.update",
                     entity="image",
                     entity_id=image.id,
-                    detail={"before": vars(_Known.of(image)), "after": vars(facts)},
+                    detail={
+                        "before": vars(_Known.of(image)) | {"columns": image.meta},
+                        "after": vars(facts) | {"columns": meta},
+                    },
                 )
             uow.commit()
         run.added += len(run.new)
@@ -263,15 +267,15 @@ def _settle(
         facts = _Known.of(image)
         run.outside += run.table is not None
     run.labelled += facts.label is not None
+    told = dict(row.meta) if row is not None else {}
     if known is None:
-        meta = dict(row.meta) if row is not None else {}
         run.new.append(
             NewImage(
-                image.relpath, image.sha256, image.width, image.height, meta=meta, **vars(facts)
+                image.relpath, image.sha256, image.width, image.height, meta=told, **vars(facts)
             )
         )
-    elif facts != _Known.of(known):
-        run.changes.append((known, facts))
+    elif facts != _Known.of(known) or known.meta != known.meta | told:
+        run.changes.append((known, facts, known.meta | told))
     else:
         run.unchanged += 1
 

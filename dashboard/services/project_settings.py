@@ -18,7 +18,7 @@ from dashboard.viewmodels import REASONS, CriterionView
 
 Hidden = Literal["model", "prediction", "labels", "peers"]
 Order = Literal["priority", "random"]
-Strategy = Literal["uncertain", "explanation", "experts", "shortcut", "diverse"]
+Strategy = Literal["uncertain", "explanation", "experts", "shortcut", "teach", "diverse"]
 HIDDEN: tuple[Hidden, ...] = get_args(Hidden)
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
@@ -55,6 +55,10 @@ class ProjectSettings:
     reviews_wanted   how many people are to judge each of those
     lease_minutes    how long an opened case is kept for whoever opened it, since their last act
     near_miss_margin probability by which the decision led below which a right one is a near miss
+    tolerance        share of held-out accuracy, and of worst-group accuracy, that a new version may
+                     lose and still become active without a written reason
+    cluster_column   column of the images' table that says which of them belong together (patient,
+                     plate, scene), so that intervals are drawn over those; "": each stands alone
     """
 
     reasons: tuple[str, ...] = REASONS
@@ -64,7 +68,8 @@ class ProjectSettings:
     seed: int = 0
     weights: Mapping[Strategy, float] = field(
         default_factory=lambda: {
-            "uncertain": 2.0, "explanation": 1.0, "experts": 1.0, "shortcut": 2.0, "diverse": 1.0,
+            "uncertain": 2.0, "explanation": 1.0, "experts": 1.0, "shortcut": 2.0, "teach": 3.0,
+            "diverse": 1.0,
         }
     )  # fmt: skip
     control_share: float = 0.1
@@ -72,6 +77,8 @@ class ProjectSettings:
     reviews_wanted: int = 2
     lease_minutes: int = 10
     near_miss_margin: float = 0.2
+    tolerance: float = 0.03
+    cluster_column: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON of all fields, sets sorted, so that equal settings are equal text."""
@@ -110,6 +117,8 @@ def parse(raw: Mapping[str, Any]) -> ProjectSettings:
         "reviews_wanted": partial(_whole, "reviews_wanted", 1, 10),
         "lease_minutes": partial(_whole, "lease_minutes", 1, 24 * 60),
         "near_miss_margin": partial(_share, "near_miss_margin"),
+        "tolerance": partial(_share, "tolerance"),
+        "cluster_column": _column,
     }
     return ProjectSettings(**{name: readers[name](value) for name, value in raw.items()})
 
@@ -169,6 +178,13 @@ def _weights(value: object) -> dict[Strategy, float]:
     if bad is not None:
         raise ConfigError(f"weights.{bad} must lie in 0..100, not {given[bad]}")
     return given
+
+
+def _column(value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"cluster_column must be the name of a column, not {value!r}")
+    name = " ".join(value.split())
+    return clean_name(name, "a column's name", limit=80) if name else ""
 
 
 def _share(name: str, value: object) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal, get_args
 from uuid import UUID, uuid5
@@ -23,7 +23,7 @@ from dashboard.viewmodels.queue import (
     QueueFilter,
     QueuePage,
 )
-from db.desk_records import QueueMark, QueueSlice
+from db.desk_records import QueueMark, QueuePlace, QueueRecord, QueueSlice
 from db.records import VersionRecord, utc_now
 from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
@@ -66,18 +66,25 @@ class QueueService:
             raise InsightError("this project has no model version to plan a queue for yet")
         return self.plan_version(version.id, by)
 
-    def plan_version(self, version_id: str, by: str | None = None, *, keep: int = 0) -> PlanView:
+    def plan_version(
+        self, version_id: str, by: str | None = None, *, keep: int = 0, begun: bool = False
+    ) -> PlanView:
         """As `plan`, of any version; nobody is asked whether they may.
 
         Args:
             keep: cases at the front that stay where they are (those that were there before new
                 images came in): people are on their way through them.
+            begun: cases with a word, or in somebody's hands, come first as they stand instead.
         """
+        kept: Sequence[QueuePlace | QueueRecord] = ()
         with self._uow(read_only=True) as uow:
             version = uow.versions.get(version_id)
             rules = settings_in(uow, version.project_id)
             facts = queue_scores.read(uow, version)
-            kept = uow.queue.page(version_id, by or "", limit=keep).items if keep else ()
+            if begun:
+                kept = uow.plan.begun(version_id, self._now())
+            elif keep:
+                kept = uow.queue.page(version_id, by or "", limit=keep).items
         places, notes = planning.places(facts, version, rules, self._codes, kept=kept)
         with self._uow() as uow:
             uow.queue.plan(version_id, places)
@@ -86,7 +93,7 @@ class QueueService:
                 action=planning.PLANNED, entity="version", entity_id=version_id,
                 detail={
                     "seed": rules.seed, "weights": rules.as_json()["weights"],
-                    "control_share": rules.control_share, "cases": len(places), "kept": keep,
+                    "control_share": rules.control_share, "cases": len(places), "kept": len(kept),
                     "notes": list(notes),
                 },
             )  # fmt: skip
@@ -106,6 +113,17 @@ class QueueService:
             begun = bool(uow.queue.progress(version_id, "").by_reviewer)
         if not begun:
             self.plan_version(version_id)
+
+    def after_run(self, project_id: str) -> None:
+        """Orders the open cases of the active version anew by what would teach the next run most.
+
+        A run has used what was said so far. Cases with a word, and those that somebody has open,
+        stay in front as they are; nothing happens where the project has no version.
+        """
+        with self._uow(read_only=True) as uow:
+            version = uow.versions.active(project_id)
+        if version is not None:
+            self.plan_version(version.id, begun=True)
 
     def catch_up(self, project_id: str, *, at_most: int | None = None) -> bool:
         """Plans a queue that never was: of a workspace from before there were plans.

@@ -31,6 +31,7 @@ REASONS: dict[str, str] = {
     "explanation": "the explanation is doubtful",
     "experts": "experts disagree",
     "shortcut": "suspected shortcut",
+    "teach": "would teach the next run most",
     "diverse": "unlike the cases before it",
     CONTROL: "random control",
     REST: "the rest, in random order",

@@ -21,7 +21,7 @@ def places(
     rules: ProjectSettings,
     codes: queue_scores.Codes | None,
     *,
-    kept: Sequence[QueueRecord] = (),
+    kept: Sequence[QueueRecord | QueuePlace] = (),
 ) -> tuple[list[QueuePlace], tuple[str, ...]]:
     """Every case in its order, with the reason and how many people it wants; and notes.
 

@@ -10,7 +10,7 @@ Legend: I cases, C classes, N concepts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +19,8 @@ from scipy import sparse
 
 from core.agreement import trust_of_all
 from core.errors import InsightError
-from dashboard.services import queue_plan
+from dashboard.services import feedback, queue_plan
+from dashboard.services.publishing import DEVELOPMENT
 from db.desk_records import CaseFacts
 from db.records import VersionRecord
 from db.repositories.plan_reads import FigureRow
@@ -53,6 +54,9 @@ class Facts:
     judged: dict[int, tuple[int, int]]  # concept -> spurious, of how many verdicts
     artefacts: frozenset[int]
     concepts: int
+    spoken: frozenset[str] = frozenset()  # cases with a word
+    words: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """Concept -> words that call it spurious and correct, as the evidence weighs them."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def read(uow: UnitOfWork, version: VersionRecord) -> Facts:
         judged=uow.plan.judged(*key),
         artefacts=uow.plan.artefacts(*key),
         concepts=max(numbers, default=-1) + 1,
+        spoken=uow.plan.spoken(version.id),
+        words=_words(uow, *key),
     )
 
 
@@ -94,12 +100,16 @@ def scores(facts: Facts, version: VersionRecord, codes: Codes | None, *, seed: i
         else _from_cues(facts, at)
     )
     features = _features(pooled_IN, probability_IC, seed)
+    suspected_N = _suspected(facts, contribution_IN)
     return Scores(
         {
             "uncertain": queue_plan.uncertainty(probability_IC),
             "explanation": _doubtful(facts, at, notes),
             "experts": _spread(facts.disputed, at),
-            "shortcut": _shortcut(facts, contribution_IN),
+            "shortcut": _shortcut(contribution_IN, suspected_N),
+            "teach": _teaching(
+                facts, version, probability_IC, pooled_IN, weight_CN, suspected_N, notes, seed
+            ),
             "diverse": queue_plan.coverage(features, seed=seed),
         },
         tuple(notes),
@@ -192,13 +202,13 @@ def _spread(shares: Mapping[str, float], at: Mapping[str, int]) -> Array:
     return found
 
 
-def _shortcut(facts: Facts, contribution_IN: Any) -> Array:
-    """Share of what speaks for each decision that comes from suspected concepts, each weighed."""
+def _suspected(facts: Facts, contribution_IN: Any) -> Array:
+    """How far each concept is suspected of being a shortcut, [0, 1] [N]."""
     n = contribution_IN.shape[1]
-    for_it_IN = contribution_IN.maximum(0).tocsr()
     rows = facts.rows
     known_I = np.array([row.label is not None for row in rows], dtype=bool)
     wrong_I = np.array([row.label not in (None, row.prediction) for row in rows], dtype=bool)
+    for_it_IN = contribution_IN.maximum(0).tocsr()
     suspected_N = queue_plan.suspicion(_leading(for_it_IN), wrong_I, known_I, n)
     for number, (spurious, judged) in facts.judged.items():
         if number < n:
@@ -207,9 +217,55 @@ def _shortcut(facts: Facts, contribution_IN: Any) -> Array:
     for number in facts.artefacts:
         if number < n:
             suspected_N[number] = 1.0
+    return suspected_N
+
+
+def _shortcut(contribution_IN: Any, suspected_N: Array) -> Array:
+    """Share of what speaks for each decision that comes from suspected concepts, each weighed."""
+    for_it_IN = contribution_IN.maximum(0).tocsr()
     total_I = np.asarray(for_it_IN.sum(axis=1)).ravel()
     suspected_I = np.asarray(for_it_IN @ suspected_N).ravel()
     return np.where(total_I > 0, suspected_I / np.where(total_I > 0, total_I, 1.0), 0.0)
+
+
+def _teaching(
+    facts: Facts, version: VersionRecord, probability_IC: Array, pooled_IN: Any, weight_CN: Any,
+    suspected_N: Array, notes: list[str], seed: int,
+) -> Array:  # fmt: skip
+    """What a word on each case is expected to change in the next run; see core.teaching."""
+    from core.teaching import teach
+
+    if pooled_IN is None or weight_CN is None:
+        return np.zeros(len(facts.rows))
+    number = {name: index for index, name in enumerate(version.classes)}
+    labels_I = np.array([number.get(row.label or "", -1) for row in facts.rows])
+    if not (labels_I >= 0).any():
+        notes.append("No image has a label: what would teach the next run is not known.")
+        return np.zeros(len(facts.rows))
+    spurious_N, correct_N = np.zeros(pooled_IN.shape[1]), np.zeros(pooled_IN.shape[1])
+    for concept, (spurious, correct) in facts.words.items():
+        if concept < len(spurious_N):
+            spurious_N[concept], correct_N[concept] = spurious, correct
+    open_I = np.array(
+        [row.split in DEVELOPMENT and row.case_id not in facts.spoken for row in facts.rows]
+    )
+    return teach(
+        pooled_IN, labels_I, probability_IC, weight_CN, spurious_N=spurious_N,
+        correct_N=correct_N, suspicion_N=suspected_N, open_I=open_I, seed=seed,
+    ).score_I  # fmt: skip
+
+
+def _words(
+    uow: UnitOfWork, project_id: str, dictionary_hash: str
+) -> dict[int, tuple[float, float]]:
+    """Concept -> words against it and for it: the evidence's probability times its words."""
+    payload = feedback.current_payload(uow, project_id, dictionary_hash)
+    found: dict[int, tuple[float, float]] = {}
+    for each in feedback.evidence_of(payload).concepts:
+        said = each.probability * each.words, (1.0 - each.probability) * each.words
+        if sum(said) > sum(found.get(each.concept, (0.0, 0.0))):
+            found[each.concept] = said
+    return found
 
 
 def _leading(for_it_IN: Any) -> NDArray[np.int64]:

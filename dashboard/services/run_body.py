@@ -5,6 +5,9 @@ folder), writes its own result atomically and returns a small JSON fact. A step 
 after a kill gives the same result. Before each step and at each report of progress the run's row
 is read: a run that was cancelled, or restarted under another workflow, stops there.
 
+While it works a step may tell three more things, all harmless when told again: progress, points of
+live curves (written together with the progress, at most twice a second) and notices.
+
 For tests, INSIGHT_WORKER_STEP_DELAY (seconds, default 0) makes every step wait before it works,
 in slices that notice a cancellation.
 """
@@ -12,6 +15,7 @@ in slices that notice a cancellation.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -21,9 +25,11 @@ from typing import Any, Final
 
 from core.errors import InsightError
 from dashboard.services.progress import Progress
+from dashboard.viewmodels.runs import NoticeLevel
 from db.errors import StoreError
 from db.feedback_records import RunRecord
-from db.unit_of_work import UnitOfWorkFactory
+from db.run_records import RunPoint
+from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 Facts = dict[str, Any]
 StepRunner = Callable[[str, Callable[[], Facts]], Facts]
@@ -61,6 +67,8 @@ class StepContext:
     high: float = 1.0
     stage: str = ""
     _last: float = field(default=float("-inf"), repr=False)
+    _asked: float = field(default=float("-inf"), repr=False)
+    _points: list[RunPoint] = field(default_factory=list, repr=False)
 
     @property
     def run(self) -> RunRecord:
@@ -84,11 +92,68 @@ class StepContext:
         self.check()
         with self.uow() as uow:
             uow.runs.update(self.run_id, progress=whole, stage=stage or self.stage)
+            self._write_points(uow)
             uow.commit()
 
     def watch(self) -> Progress:
         """`progress` as a plain callable for the engine."""
         return self.progress
+
+    def stopped(self) -> bool:
+        """Whether to stop now, for engines that ask instead of reporting."""
+        now = time.monotonic()
+        if now - self._asked < REPORT_EVERY:
+            return False
+        self._asked = now
+        try:
+            self.check()
+        except RunStopped:
+            return True
+        return False
+
+    def curve(self, series: str, step: int, value: float) -> None:
+        """A point of a live curve, written with the next progress. Not finite ones are left out."""
+        if math.isfinite(value):
+            self._points.append(RunPoint(series, step, float(value)))
+
+    def notice(self, level: NoticeLevel, text: str, advice: str = "") -> None:
+        """Something that the run has to say; shown beside it at once and kept with it."""
+        self.tell(notices=[*_without(self.run, text), notice(level, text, advice)])
+
+    def tell(self, **details: Any) -> None:
+        """Details of the run that are known before it ends; a key told again replaces the former.
+
+        Raises RunStopped where the run is not this workflow's any more.
+        """
+        self.check()
+        with self.uow() as uow:
+            told = dict(uow.runs.get(self.run_id).metrics)
+            told["details"] = {**told.get("details", {}), **details}
+            uow.runs.update(self.run_id, metrics=told)
+            uow.commit()
+
+    def flush(self) -> None:
+        """Writes the points that no progress has written yet."""
+        if self._points:
+            with self.uow() as uow:
+                self._write_points(uow)
+                uow.commit()
+
+    def _write_points(self, uow: UnitOfWork) -> None:
+        if self._points:
+            uow.run_points.put(self.run_id, tuple(self._points))
+            self._points.clear()
+
+
+def notice(level: NoticeLevel, text: str, advice: str = "") -> dict[str, str]:
+    """A notice as the run's details keep it."""
+    return {"level": level, "text": text, "advice": advice}
+
+
+def _without(run: RunRecord, text: str) -> list[dict[str, str]]:
+    """The notices told so far, less one of the same text: a repeated step says it once."""
+    told = run.metrics.get("details", {}).get("notices", [])
+    return [each for each in told if each["text"] != text]
 
 
 def direct(name: str, step: Callable[[], Facts]) -> Facts:
@@ -123,7 +188,9 @@ def execute(
 def _guarded(step: Step, context: StepContext) -> Facts:
     try:
         _begin(context)
-        return {"state": "done", "facts": step.work(context)}
+        facts = step.work(context)
+        context.flush()
+        return {"state": "done", "facts": facts}
     except RunStopped as stopped:
         return {"state": str(stopped)}
     except (InsightError, StoreError) as error:

@@ -37,6 +37,7 @@ class RunData:
     labels_I: NDArray[np.int64]  # index into bundle.head.classes
     splits_I: tuple[str, ...]
     names: dict[int, str]  # concept number -> name that stands
+    others: tuple[ImageRecord, ...] = ()  # to train on but for their label, with tokens
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Rows of these splits."""
@@ -85,7 +86,7 @@ def load_version(
     with uow_factory(read_only=True) as uow:
         images = uow.images.list(version.project_id)
         names = uow.concepts.names(version.project_id, version.dictionary_hash)
-        seed = _discover_seed(uow, version)
+        seed = discover_seed(uow, version)
     bundle = engines.bundle(version.folder)
     tokens = engines.tokens(version.project_id, version.encoder_hash)
     tokens.refresh()
@@ -98,6 +99,7 @@ def load_version(
     kept = [i for i, image in enumerate(usable) if image.label in index and splits[i]]
     if not kept:
         raise InsightError("no image has both a label of the model's classes and dense tokens")
+    taken = frozenset(kept)
     return RunData(
         version=version,
         bundle=bundle,
@@ -106,6 +108,9 @@ def load_version(
         labels_I=np.array([index[usable[i].label or ""] for i in kept], dtype=np.int64),
         splits_I=tuple(splits[i] for i in kept),
         names=names,
+        others=tuple(
+            image for i, image in enumerate(usable) if i not in taken and splits[i] in (TRAIN, "")
+        ),
     )
 
 
@@ -114,11 +119,18 @@ def pooled(
     progress: Progress = silent,
 ) -> Any:  # fmt: skip
     """Pooled codes csr [len(rows), N] of some rows."""
-    shas = [data.images[int(row)].sha256 for row in rows]
+    return pooled_images(data, engines, [data.images[int(row)] for row in rows], progress)
+
+
+def pooled_images(
+    data: RunData, engines: Engines, images: Sequence[ImageRecord], progress: Progress = silent
+) -> Any:
+    """Pooled codes csr [len(images), N] under the run's dictionary."""
+    shas = [image.sha256 for image in images]
     return engines.pooled(data.version.project_id, data.bundle, data.tokens, shas, progress)
 
 
-def _discover_seed(uow: UnitOfWork, version: VersionRecord) -> int:
+def discover_seed(uow: UnitOfWork, version: VersionRecord) -> int:
     """The seed of the first ancestor: it drew the splits where the project has none."""
     seen = {version.hash}
     while version.parent_hash is not None and version.parent_hash not in seen:

@@ -20,7 +20,7 @@ QUEUE = "runs"
 WORKFLOW = "insight_run"
 # dbos recovers and dequeues only workflows of its own application version. This one is raised by
 # hand when the steps of a run change so that a half-done run cannot go on with the new ones.
-APPLICATION_VERSION = "insight-runs-1"
+APPLICATION_VERSION = "insight-runs-2"
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +38,9 @@ class RunQueue(Protocol):
 class DbosQueue:
     """The queue in dbos's system database at `url`; opened on each use, nothing is launched."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, app_version: str = APPLICATION_VERSION) -> None:
         self._url = url
+        self._app_version = app_version
 
     def announce(self, run_id: str, workflow_id: str) -> bool:
         """See RunQueue."""
@@ -49,7 +50,7 @@ class DbosQueue:
             "workflow_name": WORKFLOW,
             "queue_name": QUEUE,
             "workflow_id": workflow_id,
-            "app_version": APPLICATION_VERSION,
+            "app_version": self._app_version,
         }
         try:
             client = self._client()

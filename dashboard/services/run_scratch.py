@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,20 @@ HEAD = "head.safetensors"
 
 
 class Scratch:
-    """A folder of one workflow; another attempt of the run has another folder."""
+    """A folder of one run and one set of inputs; other inputs of the same run have another one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def path(self, name: str) -> Path:
+        """Where a part of the work keeps its own files (checkpoints, tokens); made if missing."""
+        place = self._folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def has(self, name: str) -> bool:
+        """Whether a file was written here."""
+        return (self._folder / name).is_file()
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes a file whole or not at all."""
@@ -54,6 +65,10 @@ class Scratch:
             settings = opened.metadata()["head"]
         return read_head(settings.encode("utf-8"), blob)
 
+    def clear(self) -> None:
+        """Removes the folder: the run has succeeded and nothing in it is needed any more."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def _write(self, name: str, content: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         fresh = self._folder / f"{name}.{os.getpid()}.tmp"
@@ -65,5 +80,5 @@ class Scratch:
             return (self._folder / name).read_bytes()
         except OSError:
             raise InsightError(
-                f"the run's intermediate file {name} has gone; restart the run"
+                f"the run's intermediate file {name} has gone; start the run anew"
             ) from None

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from dashboard.services.run_body import UNEXPECTED
+from dashboard.services.run_options import BEFORE_CHOICE
 from dashboard.viewmodels import MetricRow, RunState, RunView, VersionView
+from dashboard.viewmodels.runs import NoticeView, StrategyScore
 from db.feedback_records import RunRecord
 from db.records import VersionRecord
 from db.unit_of_work import UnitOfWork
@@ -103,7 +106,51 @@ def build(uow: UnitOfWork, run: RunRecord, now: datetime) -> RunView:
         verdicts=snapshot.verdicts if snapshot else 0,
         metrics=metric_rows(run.metrics),
         details=dict(run.metrics.get("details", {})),
+        strategy=_strategy(run),
+        task=str(run.config.get("task", "")),
+        options=dict(run.config.get("options", {})),
+        notices=_notices(run.metrics),
+        scores=_scores(run.metrics),
+        started_at=run.started_at,
+        resumable=resumable(run, now),
+        checkpoint=_checkpoint(run) if resumable(run, now) else "",
+        judgement=run.metrics.get("judgement"),
     )
+
+
+def resumable(run: RunRecord, now: datetime) -> bool:
+    """Whether a stopped run goes on where it stopped, with the same verdicts.
+
+    A run that failed over what it was given would fail again: it begins anew.
+    """
+    kept = "folder" in run.metrics.get("work", {})
+    state = shown_state(run, now)
+    broke_down = state == "failed" and run.message == UNEXPECTED
+    return kept and (state in ("cancelled", "interrupted") or broke_down)
+
+
+def _checkpoint(run: RunRecord) -> str:
+    return f"goes on at {100 * run.progress:.0f} %: {run.stage or 'the beginning'}"
+
+
+def _strategy(run: RunRecord) -> str:
+    return str(run.config.get("strategy", BEFORE_CHOICE)) if run.kind == "reweight" else ""
+
+
+def _notices(metrics: Mapping[str, Any]) -> tuple[NoticeView, ...]:
+    told = metrics.get("details", {}).get("notices", [])
+    return tuple(NoticeView(n["level"], n["text"], n.get("advice", "")) for n in told)
+
+
+def _scores(metrics: Mapping[str, Any]) -> tuple[StrategyScore, ...]:
+    kept = metrics.get("details", {}).get("scores", [])
+    return tuple(
+        StrategyScore(
+            key=each["strategy"], title=each["title"], score=each["score"], unit="share",
+            chosen=each["chosen"], why=each["why"],
+        )
+        for each in kept
+    )  # fmt: skip
 
 
 def version_view(version: VersionRecord) -> VersionView:

@@ -32,6 +32,7 @@ ABOUT = {
     "experts": "Cues on which people differ",
     "shortcut": "Decisions that rest on concepts called artefacts, judged spurious, or found to "
     "lead wrong decisions",
+    "teach": "Cases on whose concepts a word is expected to change the next run most",
     "diverse": "Cases unlike those before them, so that every kind is met early",
 }
 
@@ -232,4 +233,6 @@ def _view(record: SettingsRecord | None, rated: bool) -> SettingsView:
         reviews_wanted=now.reviews_wanted,
         lease_minutes=now.lease_minutes,
         near_miss_margin=now.near_miss_margin,
+        tolerance=now.tolerance,
+        cluster_column=now.cluster_column,
     )

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -25,28 +24,17 @@ ENDED = frozenset({"succeeded", "failed", "cancelled"})
 class Runs(Protocol):
     """What is needed of RunService."""
 
-    def start_reweight(
-        self, *, id: str, project_id: str, reviewer_id: str | None, seed: int
-    ) -> RunView:
-        """Enqueue a reweighting run."""
-        ...
-
     def get(self, run_id: str) -> RunView:
         """A run as it stands."""
         ...
 
 
-def run_and_wait(
-    runs: Runs, settings: Settings, project_id: str, seed: int, progress: Progress
-) -> RunView:
-    """Enqueue a reweighting run and return it when it has ended.
+def wait(runs: Runs, settings: Settings, view: RunView, progress: Progress) -> RunView:
+    """Watch a run that was asked for and return it when it has ended.
 
     A worker is started for the time of the run where none is alive. Raises InsightError where the
     worker ends before the run does.
     """
-    view = runs.start_reweight(
-        id=str(uuid.uuid4()), project_id=project_id, reviewer_id=None, seed=seed
-    )
     with _worker(settings) as worker:
         while view.state not in ENDED:
             ended = worker is not None and worker.poll() is not None

@@ -36,6 +36,8 @@ class SettingsView:
     reviews_wanted: int  # people
     lease_minutes: int
     near_miss_margin: float  # probability, [0, 1]
+    tolerance: float = 0.03  # share of accuracy that a new version may lose, [0, 1]
+    cluster_column: str = ""  # says which images belong together; "": none
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ _STYLE = """
 .ir-bars th { font-weight: 600; text-align: left; font-size: .78rem; padding: .15rem .35rem; }
 .ir-bars td { padding: .22rem .35rem; border-top: 1px solid rgba(128, 140, 152, .28); }
 .ir-bars td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.ir-bars th.n { text-align: right; }
 .ir-bars td.b { width: 38%; min-width: 90px; }
+.ir-bars td.s { width: 24%; min-width: 80px; }
 .ir-bars tr.sum td { font-weight: 600; border-top: 2px solid rgba(128, 140, 152, .6); }
 .ir-track { position: relative; height: .8rem; display: block; }
 .ir-track i { position: absolute; top: 0; bottom: 0; border-radius: 1px; min-width: 1px; }
@@ -55,6 +57,15 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Share:
+    """One row: what it is, a share of a whole, and cells after it."""
+
+    name: str
+    share: float  # [0, 1]
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Part:
     """One part of a whole."""
 
@@ -73,8 +84,31 @@ def diverging(
         unit: of the figures, shown in each.
     """
     reach = max((abs(row.value) for row in rows), default=0.0) or 1.0
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    bar = len(columns) - 2  # figures stand to the right, under their heads
+    look = ["" if at in (0, bar) else 'class="n"' for at in range(len(columns))]
+    head = "".join(
+        f'<th scope="col" {kind}>{escape(name)}</th>'
+        for kind, name in zip(look, columns, strict=True)
+    )
     body = "".join(_row(row, reach, unit, digits) for row in rows)
+    st.html(
+        f'{_STYLE}<table class="ir-bars"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def shares(rows: Sequence[Share], *, caption: str, columns: Sequence[str]) -> None:
+    """A table with a bar from 0 to 100 % per row, the figure beside it, then further cells.
+
+    Args:
+        columns: heads of the name, of the bar, of the figure and of each cell.
+    """
+    look = ["", "", *['class="n"'] * (len(columns) - 2)]
+    head = "".join(
+        f'<th scope="col" {kind}>{escape(name)}</th>'
+        for kind, name in zip(look, columns, strict=True)
+    )
+    body = "".join(_share_row(row) for row in rows)
     st.html(
         f'{_STYLE}<table class="ir-bars"><caption>{escape(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -129,6 +163,17 @@ def percent(share: float) -> str:
     """
     value = 100 * share
     return f"{value:.1f} %" if 0.05 <= value < 9.95 else f"{value:.0f} %"
+
+
+def _share_row(row: Share) -> str:
+    cells = "".join(f'<td class="n">{escape(cell)}</td>' for cell in row.cells)
+    look = "ir-against" if row.share > 0.5 else "ir-for"
+    width = 100 * min(max(row.share, 0.0), 1.0)
+    return (
+        f'<tr><td>{escape(row.name)}</td><td class="s"><span class="ir-one" aria-hidden="true">'
+        f'<i class="{look}" style="width:{width:.1f}%"></i></span></td>'
+        f'<td class="n">{percent(row.share)}</td>{cells}</tr>'
+    )
 
 
 def _row(row: Bar, reach: float, unit: str, digits: int) -> str:

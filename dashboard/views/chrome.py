@@ -20,6 +20,8 @@ _STYLE = """
 /* Contrast of 4.5 to 1, which Streamlit's own choices miss. */
 [data-testid="stBaseButton-primary"] kbd { color: inherit; opacity: 1; }
 [role="radio"][data-selected="true"] p { color: light-dark(#0b5c8a, #9ccdf0); }
+/* Targets of 24 pixels, which Streamlit's own small buttons miss. */
+[data-testid="stMultiSelect"] button { min-width: 24px; min-height: 24px; }
 /* A note that something is under way takes no room: rows that move are missed by a click. */
 [data-testid="stElementContainer"]:has(> [data-testid="stSpinner"]) {
   position: fixed; left: 1.1rem; bottom: 0.8rem; z-index: 999990; width: auto;
@@ -68,10 +70,20 @@ def plain(text: str) -> str:
 
 def problem(error: Exception, advice: str = "") -> None:
     """One refused request as a sentence, never a traceback."""
-    text = str(error).strip() or type(error).__name__
-    sentence = text[0].upper() + text[1:]
-    end = "" if sentence.endswith((".", "!", "?")) else "."
-    st.error(plain(f"{sentence}{end} {advice}".strip()), icon=":material/error:")
+    said = sentence(str(error).strip() or type(error).__name__)
+    st.error(plain(f"{said} {advice}".strip()), icon=":material/error:")
+
+
+def sentence(text: str) -> str:
+    """A message that begins and ends as a sentence does.
+
+    >>> sentence("too few verdicts"), sentence("Done."), sentence("")
+    ('Too few verdicts.', 'Done.', '')
+    """
+    if not text:
+        return ""
+    end = "" if text.endswith((".", "!", "?")) else "."
+    return f"{text[0].upper()}{text[1:]}{end}"
 
 
 def empty(title: str, what_to_do: str, command: str | None = None) -> None:

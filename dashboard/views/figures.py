@@ -14,6 +14,8 @@ from dashboard.views.text import share
 TICKS = (0, 25, 50, 75, 100)
 BEFORE, AFTER = "#8a97a3", "#0072b2"
 INK, DARK_PAGE_INK = "#0e1720", "#e8edf2"
+ON_DARK = {"#0072b2": "#56b4e9", "#d55e00": "#ff9a4d", "#009e73": "#3fc79c", "#007a5a": "#3fc79c",
+           "#a36b00": "#e0a53a", "#6d7a86": "#9aa7b3"}  # fmt: skip
 
 
 def before_after(rows: Sequence[MetricRow], split: str) -> tuple[go.Figure, str]:
@@ -63,3 +65,13 @@ def frame(figure: go.Figure, *, height: int) -> None:
         font={"size": 12},
         dragmode=False,
     )
+
+
+def tone(colour: str) -> str:
+    """A lighter tone of a colour on a dark page, where the usual one would be hard to see."""
+    return ON_DARK.get(colour, colour) if st.context.theme.type == "dark" else colour
+
+
+def mark(colour: str, symbol: str) -> dict[str, object]:
+    """A point in its own colour to its edge."""
+    return {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2, "color": colour}}

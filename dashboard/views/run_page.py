@@ -1,15 +1,17 @@
 """Runs as tables and plots, from plain data."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import streamlit as st
 
 from dashboard.viewmodels import MetricRow, RunView
-from dashboard.views import figures
+from dashboard.viewmodels.runs import CurveView, StrategyScore, StrategyView
+from dashboard.views import curves, figures
 from dashboard.views.chrome import plain
 from dashboard.views.tables import table
-from dashboard.views.text import KINDS, STATES, change, moment, share, short
+from dashboard.views.text import KINDS, STATES, change, lasted, moment, share, short
 
 MARKS = {
     "queued": ":material/schedule:",
@@ -23,24 +25,113 @@ MARKS = {
 
 def title(run: RunView) -> str:
     """One line that tells runs apart."""
-    kind = KINDS.get(run.kind, run.kind.capitalize())
-    return f"{kind}, seed {run.seed}, {moment(run.created_at)}"
+    return f"{kind(run)}, seed {run.seed}, {moment(run.created_at)}"
 
 
-def heading(run: RunView) -> None:
+def label(run: RunView) -> str:
+    """The same, short enough for a list."""
+    return f"{kind(run)} · {run.created_at.astimezone():%d %b, %H:%M}"
+
+
+def kind(run: RunView) -> str:
+    """What a run does, in a word or two."""
+    if run.task:
+        return {"drift": "Drift check"}.get(run.task, run.task.capitalize())
+    return KINDS.get(run.kind, run.kind.capitalize())
+
+
+def heading(run: RunView, strategies: Mapping[str, str] | None = None) -> None:
     """What it is and what it worked on."""
     st.header(f"{MARKS[run.state]} {plain(title(run))}", anchor=False)
     who = f" by {plain(run.requested_by)}" if run.requested_by else ""
+    way = (strategies or {}).get(run.strategy, run.strategy)
     used = (
         f", {run.verdicts} verdicts (snapshot {short(run.snapshot_hash)})"
         if run.snapshot_hash
         else ""
     )
+    took = (
+        f" in {lasted((run.finished_at - run.started_at).total_seconds())}"
+        if run.finished_at and run.started_at
+        else ""
+    )
     st.caption(
-        f"{STATES[run.state].capitalize()}. Asked for{who}; from version "
+        f"{STATES[run.state].capitalize()}{took}. Asked for{who}"
+        f"{f'; strategy: {plain(way)}' if way else ''}; from version "
         f"{short(run.base_version)}{used}; result {short(run.result_version)}"
         f"{f', {run.result_state}' if run.result_state else ''}."
     )
+
+
+def bar(run: RunView, now: datetime) -> None:
+    """How far the run is, in words too."""
+    if run.state == "queued":
+        st.progress(0.0, text="Waiting for the worker (0 %)")
+        return
+    share_done = min(max(run.progress, 0.0), 1.0)
+    so_far = (now - run.started_at).total_seconds() if run.started_at else None
+    text = f"{plain(run.stage or 'Working')} ({100 * share_done:.0f} %)"
+    if so_far is not None and so_far >= 1:
+        text += f" · {lasted(so_far)} so far"
+    st.progress(share_done, text=text)
+
+
+def watched(found: Sequence[CurveView], key: str) -> None:
+    """The curves of a run, two plots beside each other."""
+    groups = curves.families(found)
+    if not groups:
+        return
+    columns = st.columns(2, gap="medium")
+    for at, (name, group) in enumerate(groups):
+        with columns[at % 2]:
+            st.subheader(
+                plain(group[0].label if len(group) == 1 else name.replace("_", " ").capitalize()),
+                anchor=False,
+                help=" ".join(dict.fromkeys(each.help for each in group if each.help)) or None,
+            )
+            drawing, words = curves.plot(name, group)
+            st.plotly_chart(
+                drawing, alt=words, config={"displayModeBar": False}, key=f"curve-{key}-{name}-{at}"
+            )
+
+
+def strategy(each: StrategyView, *, titled: bool = False) -> None:
+    """What a strategy does and where it comes from."""
+    title = f"**{plain(each.title)}**: " if titled else ""
+    paper = f" ({plain(each.paper)})" if each.paper and titled else ""
+    st.caption(f"{title}{plain(each.line)}{paper}")
+
+
+def unusable(offered: Sequence[StrategyView]) -> None:
+    """Strategies that the evidence cannot feed yet, each with what it lacks."""
+    lacking = [each for each in offered if not each.available]
+    if lacking:
+        st.caption(
+            "Not yet possible:  \n"
+            + "  \n".join(f"**{plain(each.title)}**: {plain(each.why_not)}" for each in lacking)
+        )
+
+
+def scores(found: Sequence[StrategyScore]) -> None:
+    """What each strategy reached on the validation cases made from the verdicts."""
+    table(
+        {
+            "Strategy": [f"{'✓ ' if each.chosen else ''}{each.title}" for each in found],
+            "Score": [_score(each) for each in found],
+            "Why": [each.why for each in found],
+        },
+        alt="Strategies that were tried, with their score on the validation cases",
+    )
+    st.caption(
+        "Scores are measured on validation cases built from the verdicts alone, never on true "
+        "groups or on the held-out images. ✓ is the strategy that was kept."
+    )
+
+
+def _score(each: StrategyScore) -> str:
+    if each.score is None:
+        return "not tried"
+    return share(each.score) if each.unit == "share" else f"{each.score:.3f} {each.unit}".strip()
 
 
 def comparison(run: RunView) -> None:
@@ -115,6 +206,11 @@ def verdict(row: MetricRow) -> str:
     if row.before is None or row.after is None or abs(row.after - row.before) < 0.0005:
         return ""
     return "better" if (row.after > row.before) == row.higher_is_better else "worse"
+
+
+def has_details(run: RunView) -> bool:
+    """Whether there is anything for `details`."""
+    return bool(_table(run.details.get("cues")) or _table(run.details.get("train_groups")))
 
 
 def details(run: RunView) -> None:

@@ -36,7 +36,8 @@ FIELDS = {
     "order": "order", "seed": "seed", "weights": "weights of the plan",
     "control_share": "random control share", "overlap_share": "share judged by several people",
     "reviews_wanted": "people per shared case", "lease_minutes": "minutes a case is kept",
-    "near_miss_margin": "near-miss margin",
+    "near_miss_margin": "near-miss margin", "tolerance": "what a new version may lose",
+    "cluster_column": "what belongs together",
 }  # fmt: skip
 MAX_CRITERIA = 8
 
@@ -190,6 +191,34 @@ def plan(view: SettingsView) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def guard(view: SettingsView) -> dict[str, Any]:
+    """What a new version may lose, and which images belong together when that is measured."""
+    st.subheader("Guard rails", anchor=False)
+    st.markdown(
+        "A new version that loses more on held-out images can be used only with a written reason."
+    )
+    left, right = st.columns(2)
+    points = left.number_input(
+        "May be lost (percentage points)",
+        0.0,
+        100.0,
+        round(100 * view.tolerance, 3),
+        0.5,
+        key="tolerance",
+        help="Of accuracy and of worst-group accuracy, on any held-out split",
+    )
+    column = right.text_input(
+        "Column of what belongs together",
+        view.cluster_column,
+        key="cluster-column",
+        max_chars=80,
+        placeholder="none: each image stands alone",
+        help="Such as patient or plate. Images with the same value there are no independent "
+        "draws, so intervals are made over whole patients or plates",
+    )
+    return {"tolerance": points / 100, "cluster_column": column}
+
+
 def _weights(weights: Sequence[WeightView]) -> dict[str, float]:
     columns = st.columns(len(weights))
     return {
@@ -208,13 +237,14 @@ def read_only(view: SettingsView) -> None:
         {
             "Rule": [
                 "Hidden until one's own word is in", "Order", "Reasons", "Random control",
-                "Judged by several people", "A case is kept",
+                "Judged by several people", "A case is kept", "A new version may lose",
             ],
             "Stands": [
                 ", ".join(hidden) or "nothing", ORDERS[view.order], ", ".join(view.reasons),
                 f"{share(view.control_share, 0)} of the places",
                 f"{share(view.overlap_share, 0)} of the cases, {view.reviews_wanted} people each",
                 f"{view.lease_minutes} minutes after the last act",
+                f"{100 * view.tolerance:g} points of held-out accuracy without a reason",
             ],
         },
         alt="The rules of this project",

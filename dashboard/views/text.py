@@ -2,7 +2,10 @@
 
 from datetime import datetime
 
-KINDS = {"reweight": "Reweighting", "discover": "Discovery", "demo": "Demo project"}
+KINDS = {
+    "reweight": "Reweighting", "finetune": "Fine-tuning", "discover": "Discovery",
+    "demo": "Demo project", "evaluate": "Check",
+}  # fmt: skip
 STATES = {
     "queued": "waiting for the worker",
     "running": "running",
@@ -33,6 +36,75 @@ def change(before: float | None, after: float | None) -> str:
     points = 100 * (after - before)
     sign = "\u2212" if points < -0.05 else "+" if points > 0.05 else "\u00b1"
     return f"{sign}{abs(points):.1f} points"
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, with its sign.
+
+    >>> points(0.125), points(-0.01), points(0.0)
+    ('+12.5', '\u22121.0', '0.0')
+    """
+    text = f"{abs(100 * value):.1f}"
+    if float(text) == 0:
+        return text
+    return f"{'+' if value > 0 else '−'}{text}"
+
+
+def firm(text: str) -> str:
+    """A figure that no line break parts.
+
+    >>> firm("93.2 %")
+    '93.2\\xa0%'
+    """
+    return text.replace(" ", "\u00a0")
+
+
+def chance(p: float | None) -> str:
+    """A p-value in figures; a dash where there is none.
+
+    >>> chance(0.0004), chance(0.031), chance(None)
+    ('< 0.001', '0.031', '\u2013')
+    """
+    if p is None:
+        return "\u2013"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def by_chance(p: float | None) -> str:
+    """What a p-value says, in words.
+
+    >>> by_chance(0.0004), by_chance(0.2)
+    ('hardly by chance (p\\xa0<\\xa00.001)', 'may be chance (p\\xa0=\\xa00.200)')
+    """
+    if p is None:
+        return ""
+    figure = firm(f"p {chance(p)}" if p < 0.001 else f"p = {chance(p)}")
+    if p < 0.01:
+        return f"hardly by chance ({figure})"
+    return f"unlikely by chance ({figure})" if p < 0.05 else f"may be chance ({figure})"
+
+
+def images_of(split: str) -> str:
+    """The images of a held-out split, or all of them, in words.
+
+    >>> images_of("test"), images_of("all held-out")
+    ('the test images', 'all held-out images')
+    """
+    return f"{split} images" if split.startswith("all ") else f"the {split} images"
+
+
+def lasted(seconds: float) -> str:
+    """A length of time in words.
+
+    >>> lasted(42), lasted(150), lasted(7300)
+    ('42 s', '2 min 30 s', '2 h 1 min')
+    """
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def short(digest: str | None) -> str:

@@ -11,6 +11,7 @@ from db.models.desk import (
     Adjudication,
     ClassVerdict,
     Collection,
+    ColumnVerdict,
     Drawing,
     Event,
     Note,
@@ -28,7 +29,7 @@ from db.models.queue import (
     QueueMark,
     QueueProgress,
 )
-from db.models.runs import AuditEntry, FeedbackSnapshot, Run
+from db.models.runs import AuditEntry, FeedbackSnapshot, Run, RunPoint, VersionEvent
 from db.models.verdicts import Assessment, Verdict
 
 APPEND_ONLY: tuple[type[Base], ...] = (
@@ -50,6 +51,8 @@ APPEND_ONLY: tuple[type[Base], ...] = (
     Collection,
     Pin,
     TrainingAnswer,
+    ColumnVerdict,
+    VersionEvent,
 )
 
 __all__ = [
@@ -65,6 +68,7 @@ __all__ = [
     "CaseWord",
     "ClassVerdict",
     "Collection",
+    "ColumnVerdict",
     "Concept",
     "ConceptMark",
     "ConceptName",
@@ -88,6 +92,8 @@ __all__ = [
     "Relation",
     "Reviewer",
     "Run",
+    "RunPoint",
     "TrainingAnswer",
     "Verdict",
+    "VersionEvent",
 ]

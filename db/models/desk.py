@@ -86,6 +86,23 @@ class ClassVerdict(Event, Base):
     revision: Mapped[int]
 
 
+class ColumnVerdict(Event, Base):
+    """A word on a metadata column as a whole; the highest revision stands."""
+
+    __tablename__ = "column_verdicts"
+    __table_args__ = (
+        UniqueConstraint("project_id", "column_name", "reviewer_id", "revision"),
+        one_of("value", records.VerdictValue),
+        CheckConstraint("revision >= 1", name="revision"),
+    )
+
+    column_name: Mapped[str]
+    value: Mapped[str]
+    reason: Mapped[str | None]
+    comment: Mapped[str]
+    revision: Mapped[int]
+
+
 class Adjudication(Event, Base):
     """What was decided where people disagreed; the highest revision stands."""
 

@@ -6,8 +6,9 @@ from typing import Any
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db import records
+from db import records, run_records
 from db.models.base import BIG, ID, Base, one_of
+from db.models.desk import Event
 
 
 class FeedbackSnapshot(Base):
@@ -55,6 +56,40 @@ class Run(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
+
+
+class RunPoint(Base):
+    """A point of a live curve; a run that resumes writes the same ones again."""
+
+    __tablename__ = "run_points"
+
+    run_id: Mapped[str] = mapped_column(ID, ForeignKey("runs.id"), primary_key=True)
+    series: Mapped[str] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    value: Mapped[float]
+
+
+class VersionEvent(Event, Base):
+    """A decision on a version: active, active again, discarded. Append-only.
+
+    Nobody may be named: then the program itself did it.
+    """
+
+    __tablename__ = "version_events"
+    __table_args__ = (
+        one_of("kind", run_records.VersionAct),
+        Index(None, "project_id", "seq"),
+        Index(None, "version_id", "seq"),
+    )
+
+    version_id: Mapped[str] = mapped_column(ID, ForeignKey("model_versions.id"))
+    former_id: Mapped[str | None] = mapped_column(ID, ForeignKey("model_versions.id"))
+    run_id: Mapped[str | None] = mapped_column(ID, ForeignKey("runs.id"))
+    kind: Mapped[str]
+    reason: Mapped[str]
+    reviewer_id: Mapped[str | None] = mapped_column(  # type: ignore[assignment]
+        ID, ForeignKey("reviewers.id"), sort_order=-6
+    )
 
 
 class AuditEntry(Base):

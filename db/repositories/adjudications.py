@@ -2,14 +2,15 @@
 
 from typing import Any, get_args
 
-from sqlalchemy import exists
+from sqlalchemy import exists, literal, null, select
 from sqlalchemy.orm import aliased
 
 from db.desk_records import AdjudicationRecord, Subject
 from db.errors import InvalidValue, NotFound, StaleWrite
-from db.models import Adjudication, Case, Cue, ModelVersion, Reviewer
+from db.feedback_records import MarkRecord
+from db.models import Adjudication, Case, Concept, Cue, Image, ModelVersion, Reviewer
 from db.records import VerdictValue, utc_now
-from db.repositories.base import checked_id, checked_word, cleaned
+from db.repositories.base import build, checked_id, checked_word, cleaned
 from db.repositories.event_reads import Events
 
 WITHDRAWN = "withdrawn"
@@ -81,6 +82,55 @@ class AdjudicationRepository(Events):
             Adjudication.subject == subject,
             ~superseded,
         )
+
+    def marks(self, project_id: str, dictionary_hash: str) -> tuple[MarkRecord, ...]:
+        """Decided cues of a dictionary as marks, in the order of being decided.
+
+        `verdict_id` and `reviewer` are those of the decision, `value` what was decided;
+        withdrawn decisions are left out. What reweighting needs of them, as of verdicts.
+        """
+        later = aliased(Adjudication)
+        superseded = exists().where(
+            later.subject == Adjudication.subject,
+            later.subject_id == Adjudication.subject_id,
+            later.revision > Adjudication.revision,
+        )
+        query = (
+            select(
+                Adjudication.id.label("verdict_id"),
+                Adjudication.revision,
+                Cue.id.label("cue_id"),
+                Adjudication.reviewer_id,
+                Reviewer.name.label("reviewer"),
+                Adjudication.value,
+                literal("here").label("scope"),
+                null().label("reason"),
+                Image.id.label("image_id"),
+                Image.sha256.label("image_sha256"),
+                Case.prediction,
+                ModelVersion.hash.label("version_hash"),
+                Concept.dictionary_hash,
+                Concept.number.label("concept"),
+                Cue.grid_rows,
+                Cue.grid_cols,
+                Cue.region_bits,
+            )
+            .join(Cue, Cue.id == Adjudication.subject_id)
+            .join(Reviewer, Reviewer.id == Adjudication.reviewer_id)
+            .join(Concept, Concept.id == Cue.concept_id)
+            .join(Case, Case.id == Cue.case_id)
+            .join(Image, Image.id == Case.image_id)
+            .join(ModelVersion, ModelVersion.id == Case.version_id)
+            .where(
+                Adjudication.project_id == project_id,
+                Adjudication.subject == "cue",
+                Adjudication.value != WITHDRAWN,
+                Concept.dictionary_hash == dictionary_hash,
+                ~superseded,
+            )
+            .order_by(Adjudication.seq)
+        )
+        return tuple(build(MarkRecord, row) for row in self._session.execute(query))
 
     def history(self, subject: Subject, subject_id: str) -> tuple[AdjudicationRecord, ...]:
         """Every decision on one cue or case, oldest first."""

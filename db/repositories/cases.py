@@ -21,6 +21,7 @@ from db.repositories.base import Repository, build, values_of
 from db.repositories.counters import Counters
 from db.repositories.folds import after_in_queue, before_in_queue
 from db.repositories.queue_folds import has_word
+from db.run_records import PredictionRow
 
 
 class CaseRepository(Repository):
@@ -197,6 +198,34 @@ class CaseRepository(Repository):
             query = query.where(Case.prediction == prediction)
         rows = self._session.scalars(query.limit(limit).offset(offset))
         return tuple(_record(row) for row in rows)
+
+    def predictions(
+        self, version_id: str, *, splits: Sequence[str] | None = None
+    ) -> tuple[PredictionRow, ...]:
+        """What a version says of every image (of those splits), by path; no explanations read.
+
+        Two versions' rows match by `image_id` (or by `sha256` over projects).
+        """
+        query = (
+            select(
+                Case.image_id,
+                Case.id.label("case_id"),
+                Image.sha256,
+                Image.relpath,
+                Image.label,
+                Image.split,
+                Image.group_name.label("group"),
+                Case.prediction,
+                Case.confidence,
+                Case.probabilities,
+            )
+            .join(Image, Image.id == Case.image_id)
+            .where(Case.version_id == version_id)
+        )
+        if splits is not None:
+            query = query.where(Image.split.in_(splits))
+        rows = self._session.execute(query.order_by(Image.relpath))
+        return tuple(build(PredictionRow, row) for row in rows)
 
 
 def _in_order(version_id: str) -> Select[Case]:

@@ -52,6 +52,31 @@ class CueRepository(Repository):
         if strangers:
             raise NotFound("concept of this case's dictionary with id", min(strangers))
 
+    def grid(self, project_id: str, dictionary_hash: str) -> tuple[int, int] | None:
+        """Rows and columns of the patch grid that a dictionary's cues lie on; None without cues.
+
+        Where encoders of several grids share a dictionary: that of the newest version.
+        """
+        versions = (
+            select(ModelVersion.id)
+            .where(
+                ModelVersion.project_id == project_id,
+                ModelVersion.dictionary_hash == dictionary_hash,
+            )
+            .order_by(ModelVersion.created_at.desc(), ModelVersion.id)
+        )
+        for version_id in self._session.scalars(versions).all():
+            query = (
+                select(Cue.grid_rows, Cue.grid_cols)
+                .join(Case, Case.id == Cue.case_id)
+                .where(Case.version_id == version_id)
+                .limit(1)
+            )
+            row = self._session.execute(query).one_or_none()
+            if row is not None:
+                return row.grid_rows, row.grid_cols
+        return None
+
     def get(self, cue_id: str) -> CueRecord:
         """The cue of that id, or NotFound."""
         found = self._read(_joined().where(Cue.id == cue_id))

@@ -9,7 +9,8 @@ from sqlalchemy.orm import aliased
 
 from db.desk_records import DrawingKind, DrawingRecord, Shape
 from db.errors import Conflict, InvalidValue, NotFound
-from db.models import Case, Cue, Drawing, Reviewer
+from db.feedback_records import DrawingMark
+from db.models import Case, Concept, Cue, Drawing, Image, Reviewer
 from db.records import utc_now
 from db.repositories.base import AnySelect, Repository, build, checked_id, checked_word, cleaned
 
@@ -99,6 +100,31 @@ class DrawingRepository(Repository):
         """Every drawing that stands in a project, in the order of being made."""
         query = _events().where(Drawing.project_id == project_id, *_standing())
         return self._read(query.order_by(Drawing.seq))
+
+    def marks(self, project_id: str) -> tuple[DrawingMark, ...]:
+        """Every drawing that stands, with image and concept, sorted by id (to be hashed)."""
+        query = (
+            select(
+                Drawing.id.label("drawing_id"),
+                Drawing.reviewer_id,
+                Reviewer.name.label("reviewer"),
+                Image.sha256.label("image_sha256"),
+                Case.prediction,
+                Concept.number.label("concept"),
+                Concept.dictionary_hash,
+                Drawing.kind,
+                Drawing.shape,
+                Drawing.points,
+            )
+            .join(Reviewer, Reviewer.id == Drawing.reviewer_id)
+            .join(Case, Case.id == Drawing.case_id)
+            .join(Image, Image.id == Case.image_id)
+            .outerjoin(Cue, Cue.id == Drawing.cue_id)
+            .outerjoin(Concept, Concept.id == Cue.concept_id)
+            .where(Drawing.project_id == project_id, *_standing())
+            .order_by(Drawing.id)
+        )
+        return tuple(build(DrawingMark, row) for row in self._session.execute(query))
 
     def undoable(self, project_id: str, reviewer_id: str) -> DrawingRecord | None:
         """The reviewer's latest drawing or erasing that is not undone."""

@@ -1,9 +1,11 @@
 """Ingested images."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from db.image_columns import MASK, columns_of
 from db.models import Image, Project
 from db.records import ImageCounts, ImageLookup, ImageRecord, NewImage, new_id, utc_now
 from db.repositories.base import Repository, batches, build, like_pattern, values_of
@@ -67,6 +69,38 @@ class ImageRepository(Repository):
             by_split[split] = by_split.get(split, 0) + count
         return ImageCounts(sum(by_label.values()), by_label, by_split)
 
+    def columns(
+        self, project_id: str, *, splits: Sequence[str] | None = None
+    ) -> dict[str, dict[str, int]]:
+        """Metadata column -> value -> how many images (of those splits), most first.
+
+        "mask" is only told where an image has one. Images without a value are not counted, so
+        the counts of a column may sum to less than the images.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for cells in self.column_values(project_id, splits=splits).values():
+            for column, value in cells.items():
+                counts = found.setdefault(column, {})
+                counts[value] = counts.get(value, 0) + 1
+        if "yes" not in found.get(MASK, {}):
+            found.pop(MASK, None)
+        return {
+            column: dict(sorted(found[column].items(), key=lambda item: (-item[1], item[0])))
+            for column in sorted(found)
+        }
+
+    def column_values(
+        self, project_id: str, *, splits: Sequence[str] | None = None
+    ) -> dict[str, dict[str, str]]:
+        """Image id -> metadata column -> value (see db.image_columns), by path."""
+        query = select(Image.id, Image.meta, Image.group_name, Image.mask_path).where(
+            Image.project_id == project_id
+        )
+        if splits is not None:
+            query = query.where(Image.split.in_(splits))
+        rows = self._session.execute(query.order_by(Image.relpath))
+        return {row.id: columns_of(row.meta, row.group_name, row.mask_path) for row in rows}
+
     def update(
         self,
         image_id: str,
@@ -75,11 +109,14 @@ class ImageRepository(Repository):
         split: str | None,
         group_name: str | None,
         mask_path: str | None,
+        meta: dict[str, Any] | None = None,
     ) -> ImageRecord:
-        """Replace what a table of labels says of an image."""
+        """Replace what a table of labels says of an image; without `meta` its columns stay."""
         row = self._require(Image, image_id, "image")
         row.label, row.split = label, split
         row.group_name, row.mask_path = group_name, mask_path
+        if meta is not None:
+            row.meta = meta
         self._flush()
         return build(ImageRecord, row)
 

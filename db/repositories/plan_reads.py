@@ -1,11 +1,23 @@
 """What the plan of a queue reads of a whole version (cases: queue_reads.py). It writes nothing."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, String, cast, func, select
+from sqlalchemy import Integer, String, cast, exists, func, or_, select
 
-from db.models import Assessment, Case, Concept, ConceptMark, ConceptTally, Cue, Verdict
+from db.desk_records import QueuePlace
+from db.models import (
+    Assessment,
+    Case,
+    CaseWord,
+    Concept,
+    ConceptMark,
+    ConceptTally,
+    Cue,
+    Lease,
+    Verdict,
+)
 from db.repositories.base import Repository
 from db.repositories.folds import standing_verdicts
 
@@ -40,6 +52,25 @@ class PlanReads(Repository):
             Case.version_id == version_id, Case.explanation.is_not(None)
         )
         return {row[0]: float(row[1] or 0.0) for row in self._session.execute(query)}
+
+    def spoken(self, version_id: str) -> frozenset[str]:
+        """Ids of the cases on which anybody has a standing word."""
+        query = select(CaseWord.case_id).join(Case, Case.id == CaseWord.case_id)
+        return frozenset(self._session.scalars(query.where(Case.version_id == version_id)))
+
+    def begun(self, version_id: str, now: datetime) -> tuple[QueuePlace, ...]:
+        """Cases with a word of anybody or in somebody's hands now, in queue order."""
+        query = select(
+            Case.id, Case.queue_reason, Case.queue_score, Case.wanted
+        ).where(
+            Case.version_id == version_id,
+            or_(
+                exists().where(CaseWord.case_id == Case.id),
+                exists().where(Lease.case_id == Case.id, Lease.expires_at > now),
+            ),
+        )  # fmt: skip
+        rows = self._session.execute(query.order_by(Case.queue_order, Case.id))
+        return tuple(QueuePlace(*row) for row in rows)
 
     def disputed(self, project_id: str, version_id: str) -> dict[str, float]:
         """Case id -> share of the cues that several people judged on which they differ."""

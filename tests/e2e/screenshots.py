@@ -51,6 +51,14 @@ OTHERS = {
     "agreement": "agreement",
     "studies": "studies",
     "settings": "settings",
+    "run-groups": "runs?show=Groups+and+classes",
+    "run-flips": "runs?show=Flipped+cases",
+    "run-weights": "runs?show=Weights",
+    "versions": "versions",
+    "compare": "versions?part=Compare",
+    "lineage": "versions?part=Lineage",
+    "groups": "groups",
+    "drift": "drift",
 }
 
 
@@ -184,6 +192,9 @@ def _tour(
     shoot("5-concepts")
     person.go("Runs")
     if run:
+        page.get_by_role("button", name="New run").click()
+        expect(page.get_by_role("heading", name="New run")).to_be_visible()
+        shoot("6-new-run")
         page.get_by_role("button", name="Start the run").click()
         expect(page.get_by_role("progressbar")).to_be_visible()
         shoot("6-run-under-way")

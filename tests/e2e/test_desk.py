@@ -121,7 +121,7 @@ def runs_and_compares(person: Person) -> None:
     expect(page.get_by_role("progressbar")).to_have_count(0, timeout=600_000)
     expect(page.get_by_text("waits for your decision")).to_be_visible()
     expect(page.get_by_text("Worst-group accuracy").first).to_be_visible()
-    chart = page.get_by_label(re.compile("Before and after on the")).first
+    chart = page.get_by_label(re.compile("Before and after on")).first
     expect(chart).to_be_visible()
     page.get_by_role("button", name="Use this version").click()
     expect(page.get_by_text("is the active one")).to_be_visible()

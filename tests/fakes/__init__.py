@@ -6,29 +6,32 @@ few dicts, with phantoms for pictures. No patching anywhere: a screen gets one s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass
 
 from core.phantoms import CLASSES
 from dashboard.viewmodels import (
     ConceptTally,
-    MetricRow,
     ProjectView,
     ReportView,
-    RunView,
+    VerdictValue,
+    VerdictView,
     VersionView,
 )
 from tests.fakes.agreement import FakeAgreement
 from tests.fakes.cases import HOSTILE, START, WEIGHTS, Book, uid
 from tests.fakes.concepts import FakeConcepts, FakeHierarchy, Marks
+from tests.fakes.drift import FakeDrift
+from tests.fakes.groups import FakeColumns, FakeGroups
+from tests.fakes.judging import FakeJudging
 from tests.fakes.modes import FakeDiagnosing, FakeDiscovering, FakeNotes, FakeValidating
 from tests.fakes.queue import FakeQueue
 from tests.fakes.review import FakeReview
+from tests.fakes.runs import FakeRuns
 from tests.fakes.settings import FakeSettings
 from tests.fakes.studies import FakeStudies, FakeTraining
+from tests.fakes.versions import FakeVersions
 
-__all__ = ["HOSTILE", "Book", "services", "uid"]
+__all__ = ["HOSTILE", "Book", "services", "uid", "with_history"]
 
 
 class FakeProjects:
@@ -45,88 +48,6 @@ class FakeProjects:
             )
             for name in self._names
         )  # fmt: skip
-
-
-METRICS = tuple(
-    MetricRow(split, key, label, unit, before, after, better, f"{label}, on held-out images")
-    for split, key, label, unit, before, after, better in (
-        ("validation", "accuracy", "Accuracy", "share", 0.94, 0.93, True),
-        ("validation", "worst_group", "Worst group", "share", 0.41, 0.90, True),
-        ("validation", "average_group", "Average of groups", "share", 0.71, 0.93, True),
-        ("validation", "spurious_share", "Rejected concepts", "share", 0.38, 0.04, False),
-        ("validation", "ece", "Calibration error", "share", 0.06, 0.03, False),
-        ("test", "accuracy", "Accuracy", "share", 0.95, 0.94, True),
-        ("test", "worst_group", "Worst group", "share", 0.44, 0.91, True),
-    )
-)
-
-
-class FakeRuns:
-    """Runs that advance by an eighth whenever they are looked at."""
-
-    def __init__(self, book: Book) -> None:
-        self._book = book
-
-    def list(self, project_id: str) -> tuple[RunView, ...]:
-        for id in self._book.runs:
-            self.get(id)
-        return tuple(sorted(self._book.runs.values(), key=lambda run: run.created_at, reverse=True))
-
-    def get(self, run_id: str) -> RunView:
-        run = self._book.runs[run_id]
-        if run.state in {"queued", "running"}:
-            done = min(run.progress + 0.125, 1.0)
-            run = replace(run, state="running", progress=done, stage="Learning the rejected cues")
-            if done == 1.0:
-                run = _finished(run)
-            self._book.runs[run_id] = run
-        return run
-
-    def start_reweight(
-        self, *, id: str, project_id: str, reviewer_id: str | None, seed: int
-    ) -> RunView:
-        run = RunView(
-            id, "reweight", "queued", 0.0, "waiting for the worker", "", seed, "Dr Example",
-            START + timedelta(hours=len(self._book.runs)), None, "9f3c1ab7" * 8, None, None, None,
-            len(self._book.verdicts), (),
-        )  # fmt: skip
-        return self._book.runs.setdefault(id, run)
-
-    def cancel(self, run_id: str, *_: Any) -> RunView:
-        return self._set(run_id, state="cancelled")
-
-    def restart(self, run_id: str, *_: Any) -> RunView:
-        return self._set(run_id, state="queued", progress=0.0, message="")
-
-    def activate(self, run_id: str, reviewer_id: str) -> RunView:
-        return self._set(run_id, result_state="active")
-
-    def discard(self, run_id: str, reviewer_id: str) -> RunView:
-        return self._set(run_id, result_state="discarded")
-
-    def _set(self, run_id: str, **changes: Any) -> RunView:
-        self._book.runs[run_id] = replace(self._book.runs[run_id], **changes)
-        return self._book.runs[run_id]
-
-
-def _finished(run: RunView) -> RunView:
-    return replace(
-        run, state="succeeded", stage="done", finished_at=run.created_at + timedelta(minutes=2),
-        result_version="4be0c2d1" * 8, result_state="candidate", snapshot_hash="77aa" * 16,
-        metrics=METRICS,
-        details={
-            "cues": [{"name": "ruler", "concepts": [3], "heldback_auc": 0.98, "regions": 8}],
-            "train_groups": [
-                {"label": "melanoma", "present": [True], "n": 412, "weight": 0.55},
-                {"label": "melanoma", "present": [False], "n": 21, "weight": 0.45},
-            ],
-            "groups_from": "Groups are label and the group column that came with the images.",
-            "group_sizes": {"test": {"melanoma, with ruler": 80, "melanoma, without": 9}},
-            "group_accuracy": {
-                "test": {"melanoma, with ruler": [0.99, 0.94], "melanoma, without": [0.44, 0.91]}
-            },
-        },
-    )  # fmt: skip
 
 
 class FakeReports:
@@ -178,6 +99,11 @@ class FakeServices:
     diagnosing: FakeDiagnosing
     validating: FakeValidating
     discovering: FakeDiscovering
+    judging: FakeJudging
+    versions: FakeVersions
+    groups: FakeGroups
+    columns: FakeColumns
+    drift: FakeDrift
 
 
 def services(book: Book | None = None, projects: tuple[str, ...] = ("demo",)) -> FakeServices:
@@ -193,4 +119,18 @@ def services(book: Book | None = None, projects: tuple[str, ...] = ("demo",)) ->
         FakeRuns(book), FakeReports(book, listed), book, rules, queue,
         studies, FakeTraining(studies), FakeAgreement(book, rules), notes,
         FakeDiagnosing(book), FakeValidating(book), FakeDiscovering(notes),
+        FakeJudging(book), FakeVersions(book), FakeGroups(book), FakeColumns(book),
+        FakeDrift(book),
     )  # fmt: skip
+
+
+def with_history(made: FakeServices) -> None:
+    """Give some verdicts, and let runs have come to each of their ends."""
+    who = made.review.sign_in("Dr Before")
+    for name in ("ruler", "streaks", "hair"):
+        cue_id = uid("cue", "before", name)
+        value: VerdictValue = "spurious" if name == "ruler" else "correct"
+        said = VerdictView(uid("said", name), value, "here", None, "", 1, START, "Dr Before")
+        made.book.verdicts.append((cue_id, who, said))
+    made.runs.past()
+    made.drift.past()

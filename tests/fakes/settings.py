@@ -45,7 +45,7 @@ class FakeSettings:
                 for key, weight in now.weights.items()
             ),
             now.control_share, now.overlap_share, now.reviews_wanted, now.lease_minutes,
-            now.near_miss_margin,
+            now.near_miss_margin, now.tolerance, now.cluster_column,
         )  # fmt: skip
 
     def history(self, project_id: str) -> tuple[ChangeView, ...]:

@@ -1,4 +1,4 @@
-"""Every command of the README and the guide is run, in order, in one temporary folder.
+"""Every command of the README and the guides is run, in order, in one temporary folder.
 
 The folder holds what the text speaks of: `my-images` with a table, an encoder folder and a word
 list. Before the reweighting run a scripted reviewer does what the ten-minute tour asks for.
@@ -100,7 +100,8 @@ def review_the_demo(folder: Path) -> None:
 
 
 def test_every_command_of_the_readme_and_the_guide_runs(desk: Path) -> None:
-    pages = (ROOT / "README.md", ROOT / "docs" / "reviewing.md")
+    docs = ROOT / "docs"
+    pages = (ROOT / "README.md", docs / "reviewing.md", docs / "improving.md")
     lines = [line for page in pages for line in commands(page) if not line.startswith("make ")]
     assert len(lines) >= 16
     for line in lines:

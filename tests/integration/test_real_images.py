@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from dashboard.bootstrap import Services, build
 from dashboard.cli import app
-from dashboard.services.run_work import run_reweight_inline
+from dashboard.services.run_work import run_inline
 from dashboard.settings import Settings
 
 REALDATA = Path(__file__).resolve().parents[3] / "shared" / "realdata"
@@ -126,7 +126,7 @@ def test_review_reweight_report(tiles: tuple[Path, Path, Services], tmp_path: Pa
     run = services.runs.start_reweight(
         id=str(uuid4()), project_id=project.id, reviewer_id=reviewer, seed=0
     )
-    ended = run_reweight_inline(services, run.id)
+    ended = run_inline(services, run.id)
     # Whether these arbitrary marks make a detector is the data's business. Either the run
     # publishes a candidate with before and after, or it says in words why it stopped.
     if ended.state == "succeeded":

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from db.desk_records import QueuePlace
-from db.errors import InvalidValue, StaleWrite
+from db.errors import IllegalTransition, InvalidValue, StaleWrite
 from db.records import RelationRecord, new_id
 from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from tests.integration.db.builders import DICTIONARY, make_world
+from tests.integration.db.builders import DICTIONARY, make_world, new_version
 
 PEOPLE, CASES, CONCEPTS = 3, 3, 6
 CUES = CASES * CONCEPTS
@@ -30,6 +30,7 @@ class Desk:
     cases: tuple[str, ...]
     cues: tuple[str, ...]
     concepts: tuple[str, ...]  # by number
+    versions: tuple[str, ...]  # the first is that of the cases, active at the start
 
 
 def make_desk(factory: UnitOfWorkFactory) -> Desk:
@@ -47,6 +48,8 @@ def make_desk(factory: UnitOfWorkFactory) -> Desk:
         places = [QueuePlace(case, "why", 0.5, 2 if not at else 1) for at, case in enumerate(cases)]
         uow.queue.plan(world.version.id, places)
         numbers = uow.concepts.ids(world.project.id, DICTIONARY)
+        children = (new_version(mark * 64, world.version.hash) for mark in "wxy")
+        versions = [uow.versions.add(world.project.id, child).id for child in children]
         uow.commit()
     return Desk(
         project_id=world.project.id,
@@ -55,6 +58,7 @@ def make_desk(factory: UnitOfWorkFactory) -> Desk:
         cases=tuple(cases),
         cues=tuple(cue.id for case in world.cues for cue in case),
         concepts=tuple(numbers[number] for number in range(CONCEPTS)),
+        versions=(world.version.id, *versions),
     )
 
 
@@ -72,7 +76,7 @@ class Deed:
 WHATS = (
     "judge", "judge", "judge", "undo", "undo", "assess", "assess", "draw", "erase", "rename",
     "propose", "propose", "propose", "decide", "decide", "decide", "mark", "note", "class",
-    "queue", "queue", "assign",
+    "queue", "queue", "assign", "column", "column", "version", "version",
 )  # fmt: skip
 
 
@@ -327,6 +331,38 @@ class Play:
                 based_on=self._seen(deed, current),
             ),
         )
+
+    def _column(self, deed: Deed) -> None:
+        column, who = ("exposure", "site")[deed.where % 2], self.desk.people[deed.who]
+        mine = self.uow.column_verdicts.mine(self.desk.project_id, who).get(column)
+        current = 0 if mine is None else mine.revision
+        self._refused(
+            deed,
+            current,
+            lambda: self.uow.column_verdicts.append(
+                id=self._id(),
+                project_id=self.desk.project_id,
+                column_name=column,
+                reviewer_id=who,
+                value=VALUES[deed.how % 4],
+                based_on=self._seen(deed, current),
+            ),
+        )
+
+    def _version(self, deed: Deed) -> None:
+        active = self.uow.versions.active(self.desk.project_id)
+        assert active is not None
+        version = self.desk.versions[deed.where % len(self.desk.versions)]
+        # Active already; discarded before; the active one discarded: all refused, nothing changed.
+        with suppress(InvalidValue, IllegalTransition):
+            self.uow.version_events.append(
+                id=self._id(),
+                version_id=version,
+                kind=("activate", "rollback", "activate", "discard")[deed.how % 4],
+                former_id=active.id,
+                reviewer_id=self.desk.people[deed.who],
+                reason=f"reason {deed.how}",
+            )
 
     def _queue(self, deed: Deed) -> None:
         self.uow.queue.mark(

@@ -55,6 +55,12 @@ def state(desk: Desk, log: Sequence[LoggedEvent]) -> State:
             ).items()
             if row["value"] != "withdrawn"
         },
+        "columns": {
+            key: row["value"]
+            for key, row in _latest(of["column_verdicts"], "column_name", "reviewer_id").items()
+            if row["value"] != "withdrawn"
+        },
+        "versions": _versions(desk, of["version_events"]),
         "notes": {e.id for e in of["notes"] if not e.values["removes"]}
         - {e.values["removes"] for e in of["notes"]},
         "hierarchy": _hierarchy(desk, of["proposals"], of["proposal_decisions"]),
@@ -77,6 +83,18 @@ def _latest(events: list[LoggedEvent], *key: str) -> dict[Any, dict[str, Any]]:
         own = tuple(event.values[name] for name in key)
         found[own if len(own) > 1 else own[0]] = event.values
     return found
+
+
+def _versions(desk: Desk, events: list[LoggedEvent]) -> dict[str, str]:
+    states = dict.fromkeys(desk.versions, "candidate") | {desk.versions[0]: "active"}
+    for event in events:
+        version = event.values["version_id"]
+        if event.values["kind"] == "discard":
+            states[version] = "discarded"
+            continue
+        states = {key: "candidate" if was == "active" else was for key, was in states.items()}
+        states[version] = "active"
+    return states
 
 
 def _drawings(events: list[LoggedEvent]) -> set[str]:

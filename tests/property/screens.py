@@ -40,6 +40,11 @@ def screen(uow: UnitOfWork, desk: Desk) -> State:
             (each.concept_id, each.class_name, each.reviewer_id): each.value
             for each in uow.class_verdicts.standing(project)
         },
+        "columns": {
+            (each.column_name, each.reviewer_id): each.value
+            for each in uow.column_verdicts.standing(project)
+        },
+        "versions": _states(uow, project),
         "notes": {each.id for each in uow.notes.list(project)},
         "hierarchy": {
             "edges": {(edge.child, edge.parent, edge.kind, edge.source) for edge in folded.edges},
@@ -66,6 +71,14 @@ def screen(uow: UnitOfWork, desk: Desk) -> State:
         "team": progress[desk.people[0]].team,
         "open": {who: _open(uow, desk, who) for who in desk.people},
     }
+
+
+def _states(uow: UnitOfWork, project: str) -> dict[str, str]:
+    """Version -> state; the project points at the one that is active."""
+    found = {each.id: each.state for each in uow.versions.list(project)}
+    active = [key for key, state in found.items() if state == "active"]
+    assert active == [uow.projects.get(project).active_version_id]
+    return found
 
 
 def _open(uow: UnitOfWork, desk: Desk, who: str) -> list[int]:

@@ -16,6 +16,7 @@ def services() -> fakes.FakeServices:
     made = fakes.services(fakes.Book(hostile=bool(os.environ.get("FAKE_HOSTILE"))), projects)
     hidden = os.environ.get("FAKE_BLIND", "").split()  # e.g. "prediction labels model peers"
     made.settings_of.now = parse({"blind": hidden})
+    fakes.with_history(made)
     return made
 
 

@@ -52,68 +52,6 @@ class TestReview:
         assert at.query_params["case"] == fakes.uid("case", 1)
 
 
-class TestRuns:
-    def verdict(self, services: fakes.FakeServices) -> None:
-        reviewer = services.review.sign_in("Ada")
-        services.review.give_verdict(
-            id=str(uuid4()), cue_id=fakes.uid("cue", 0, "ruler"), reviewer_id=reviewer,
-            value="spurious", based_on=0,
-        )  # fmt: skip
-
-    def test_without_spurious_verdicts_a_run_cannot_start(self) -> None:
-        at, _ = app(screen="runs")
-        at.run()
-        assert not at.exception
-        assert at.button[0].disabled
-        assert "No runs yet" in texts(at)
-
-    def test_start_watch_compare_activate(self) -> None:
-        at, services = app(screen="runs")
-        self.verdict(services)
-        at.run()
-        at.number_input(key="run-seed").set_value(7)
-        at.button[0].click().run()
-        assert not at.exception
-        (run_id,) = services.book.runs
-        assert services.book.runs[run_id].seed == 7
-        while services.book.runs[run_id].state != "succeeded":
-            at.run()
-        at.run()
-        assert not at.exception
-        assert "waits for your decision" in texts(at)
-        change = [cell.replace("\\", "") for cell in at.table[0].value["Change"]]
-        assert change[0] == "\u22121.0 points worse"
-        assert change[1] == "+49.0 points better"
-        assert change[3] == "\u221234.0 points better"
-        weighed = at.table[-1].value
-        assert list(weighed["With"]) == ["ruler", "none of them"]
-        assert list(weighed["Share of the weight"]) == [r"55\.0 %", r"45\.0 %"]
-        next(b for b in at.button if b.label == "Use this version").click().run()
-        assert "is the active one" in at.success[0].value
-
-    def test_a_failed_run_says_why_and_can_start_again(self) -> None:
-        at, services = app(screen="runs")
-        self.verdict(services)
-        run = services.runs.start_reweight(id=str(uuid4()), project_id="", reviewer_id=None, seed=0)
-        services.runs._set(run.id, state="failed", message="too few verdicts on the ruler")
-        at.run()
-        assert not at.exception
-        assert "too few verdicts on the ruler" in at.error[0].value
-        next(b for b in at.button if b.label == "Start it again").click()
-        at.run()
-        assert services.book.runs[run.id].state in {"queued", "running"}
-
-    @pytest.mark.parametrize("state", ["interrupted", "cancelled"])
-    def test_a_stopped_run_can_start_again(self, state: str) -> None:
-        at, services = app(screen="runs")
-        run = services.runs.start_reweight(id=str(uuid4()), project_id="", reviewer_id=None, seed=0)
-        services.runs._set(run.id, state=state)
-        at.run()
-        assert not at.exception
-        assert state in at.warning[0].value
-        assert any(b.label == "Start it again" for b in at.button)
-
-
 class TestReport:
     def test_summary_and_empty_sections(self) -> None:
         at, _ = app(screen="report")

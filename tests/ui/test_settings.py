@@ -52,6 +52,9 @@ class TestRules:
         at.text_input(key="criterion-3").set_value("Would I biopsy")
         at.number_input(key="control-share").set_value(25)
         at.number_input(key="weight-experts").set_value(4.0)
+        assert at.number_input(key="tolerance").value == 3.0
+        at.number_input(key="tolerance").set_value(2.5)
+        at.text_input(key="cluster-column").set_value("patient")
         save(at)
         now = services.settings_of.now
         assert now.blind == {"labels"}
@@ -59,6 +62,7 @@ class TestRules:
         assert now.reasons == ("gel bubble", "artefact")
         assert [each.key for each in now.criteria] == ["clarity", "actionability", "would-i-biopsy"]
         assert (now.control_share, now.weights["experts"]) == (0.25, 4.0)
+        assert (now.tolerance, now.cluster_column) == (0.025, "patient")
         assert "Saved as revision 1" in texts(at)
         assert "Revision 1, set by Ada" in texts(at)
 

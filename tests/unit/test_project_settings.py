@@ -29,6 +29,7 @@ def test_what_is_given_is_kept() -> None:
         "criteria": [{"label": "Would I act on it", "text": " 1: no.\n 5: yes. "}],
         "order": "random", "seed": 7, "weights": {"experts": 3}, "control_share": 0,
         "overlap_share": 1, "reviews_wanted": 3, "lease_minutes": 5, "near_miss_margin": 0.3,
+        "tolerance": 0.05, "cluster_column": "  patient   no ",
     }  # fmt: skip
     got = parse(raw)
     assert got.reasons == ("wrong side", "<b>blur</b>")
@@ -36,7 +37,9 @@ def test_what_is_given_is_kept() -> None:
     assert got.criteria[0].text == "1: no. 5: yes."
     assert got.as_json()["blind"] == ["model", "labels"]
     assert got.weights == {"uncertain": 0, "explanation": 0, "experts": 3, "shortcut": 0,
-                           "diverse": 0}  # fmt: skip
+                           "diverse": 0, "teach": 0}  # fmt: skip
+    assert (got.tolerance, got.cluster_column) == (0.05, "patient no")
+    assert parse({"cluster_column": " "}).cluster_column == ""
     assert parse(got.as_json()) == got
 
 
@@ -56,6 +59,8 @@ def test_what_is_given_is_kept() -> None:
         ({"blind": ["names"]}, "cannot be hidden"),
         ({"order": "newest"}, "priority or random"),
         ({"seed": -1}, "0..2147483647"),
+        ({"tolerance": 1.5}, "tolerance must lie in 0..1"),
+        ({"cluster_column": 7}, "name of a column"),
         ({"seed": 1.5}, "whole number"),
         ({"weights": {"speed": 1}}, "one figure for each"),
         ({"weights": {"experts": -1}}, "0..100"),

@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 from db.models import APPEND_ONLY
 from db.records import new_id
 from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
-from tests.integration.db.builders import World
+from tests.integration.db.builders import World, new_version
 
 TABLES = {
     "verdicts": "comment",
@@ -28,6 +28,8 @@ TABLES = {
     "collections": "about",
     "pins": "note",
     "training_answers": "reviewer_id",
+    "column_verdicts": "comment",
+    "version_events": "reason",
 }
 
 
@@ -72,6 +74,13 @@ def _say_more(uow: UnitOfWork, world: World) -> None:
     uow.queue.assign(id=new_id(), case_id=case, assignee_id=ada, by_id=ada)
     uow.members.append(id=new_id(), project_id=project, role="lead", by_id=ada, based_on=0, **mine)
     uow.settings.append(id=new_id(), project_id=project, settings={}, based_on=0, **mine)
+    uow.column_verdicts.append(
+        id=new_id(), project_id=project, column_name="site", value="spurious", based_on=0, **mine
+    )
+    child = uow.versions.add(project, new_version("w" * 64, world.version.hash))
+    uow.version_events.append(
+        id=new_id(), version_id=child.id, kind="activate", former_id=world.version.id, **mine
+    )
     uow.adjudications.append(
         id=new_id(), project_id=project, subject="cue", subject_id=cue.id, value="correct",
         reason="", based_on=0, **mine,

@@ -105,6 +105,39 @@ def test_what_was_said_before_0002_is_counted(empty_url: str) -> None:
     engine.dispose()
 
 
+def test_a_database_of_0002_goes_up_with_all_that_was_said(empty_url: str) -> None:
+    migrate.upgrade(empty_url)
+    engine = create_engine(empty_url)
+    factory = uow_factory(engine)
+    world = make_world(factory)
+    cue, ada = world.cues[0][0], world.ada.id
+    with factory() as uow:
+        uow.verdicts.append(
+            id=new_id(), cue_id=cue.id, reviewer_id=ada, value="spurious", based_on=0
+        )
+        uow.snapshots.add(world.project.id, hash="s" * 64, payload={"schema": 1}, verdicts=1)
+        uow.commit()
+        before = uow.log.read(world.project.id)
+    engine.dispose()
+    migrate.downgrade(empty_url, "0002")
+    assert migrate.current(empty_url) == "0002"
+    assert not {"column_verdicts", "version_events", "run_points"} & _tables(empty_url)
+    migrate.upgrade(empty_url)
+    migrate.check(empty_url)
+    with factory() as uow:
+        assert uow.log.read(world.project.id) == before
+        stored = uow.snapshots.by_hash(world.project.id, "s" * 64)
+        assert stored is not None
+        assert stored.payload == {"schema": 1}
+        said = uow.column_verdicts.append(
+            id=new_id(), project_id=world.project.id, column_name="site", reviewer_id=ada,
+            value="spurious", based_on=0,
+        )  # fmt: skip
+        assert said.seq > uow.verdicts.standing_of_project(world.project.id)[-1].seq
+        uow.commit()
+    engine.dispose()
+
+
 def test_upgrade_twice_changes_nothing(url: str) -> None:
     before = migrate.current(url)
     migrate.upgrade(url)

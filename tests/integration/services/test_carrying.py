@@ -120,7 +120,8 @@ def test_a_name_given_while_the_new_version_waited_comes_when_it_is_activated(
         uow.runs.update(run, state="succeeded", result_version_id=fresh.id)
         uow.commit()
 
-    world.services.runs.activate(run, ada)
+    why = "the test set is tiny; this is about names"
+    world.services.runs.activate(run, ada, reason=why)
 
     rows = world.services.concepts.list(world.project_id)
     assert [row.concept for row in rows if row.name == "measuring strip"] == [D - 1 - RULER]
@@ -188,7 +189,9 @@ def test_a_former_version_that_is_gone_costs_the_names_and_not_the_discovery(
     assert old is not None
     (Path(old.folder) / "sae.safetensors").unlink()
     fresh = type(world.services.engines)(world.settings)  # another process: nothing is cached
-    publisher = type(world.services.publisher)(world.services.uow, fresh)
+    publisher = type(world.services.publisher)(
+        world.services.uow, fresh, planned=world.services.queue.published
+    )
 
     kept = publisher.register(world.project_id, folder).names
 

@@ -238,6 +238,27 @@ def test_changed_labels_update_the_image_and_leave_an_audit_row(
     assert services.projects.get("tiles").classes == ("red", "blue")
 
 
+def test_columns_that_come_later_join_those_that_are_there(
+    services: Services, tmp_path: Path
+) -> None:
+    """A column that an expert rejects as a whole often comes with a later table."""
+    folder = tmp_path / "data"
+    save_picture(folder / "a.png")
+    rows = [{"file": "a.png", "label": "red", "site": "north", "camera": "x"}]
+    table = write_table(folder / "labels.csv", rows)
+    services.ingest.ingest(folder, "tiles", labels=table)
+    write_table(table, [{"file": "a.png", "label": "red", "exposure": "short", "camera": "y"}])
+
+    report = services.ingest.ingest(folder, "tiles", labels=table)
+
+    assert (report.updated, report.unchanged) == (1, 0)
+    assert services.ingest.ingest(folder, "tiles", labels=table).unchanged == 1
+    with services.uow(read_only=True) as uow:
+        assert uow.images.columns(services.projects.get("tiles").id) == {
+            "camera": {"y": 1}, "exposure": {"short": 1}, "site": {"north": 1}
+        }  # fmt: skip
+
+
 def test_an_ingest_without_a_table_leaves_labels_alone(services: Services, tmp_path: Path) -> None:
     table = image_folder(tmp_path / "data", 3)
     services.ingest.ingest(tmp_path / "data", "tiles", labels=table, split_column="split")

@@ -12,15 +12,13 @@ from core.artifacts import load_bundle
 from core.errors import ConfigError, InsightError
 from core.heads import LinearHead
 from dashboard.services import feedback
-from dashboard.services.run_body import Step, StepContext, execute
 from dashboard.services.run_queue import DbosQueue
 from dashboard.services.run_scratch import Scratch
 from dashboard.services.run_view import METRICS
-from dashboard.services.run_work import run_reweight_inline
+from dashboard.services.run_work import run_inline
 from dashboard.services.runs import RunService
 from dashboard.viewmodels import RunView
 from db.errors import Conflict
-from db.feedback_records import MarkRecord
 from db.records import new_id, utc_now
 from tests.integration.services.world import RULER, World, judge, make_world, reviewer
 
@@ -53,7 +51,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> World:
 def done(judged: World) -> RunView:
     runs = service(judged, FakeQueue())
     run = start(judged, runs)
-    return run_reweight_inline(judged.services, run.id)
+    return run_inline(judged.services, run.id)
 
 
 @pytest.fixture
@@ -63,13 +61,23 @@ def bare(tmp_path: Path) -> World:
 
 
 def service(world: World, queue: FakeQueue, **more: object) -> RunService:
-    return RunService(world.services.uow, world.settings, queue=queue, **more)
-
-
-def start(world: World, runs: RunService, run_id: str | None = None, seed: int = 0) -> RunView:
-    return runs.start_reweight(
-        id=run_id or new_id(), project_id=world.project_id, reviewer_id=reviewer(world), seed=seed
+    return RunService(
+        world.services.uow, world.settings, world.services.versions, queue=queue, **more
     )
+
+
+def start(
+    world: World,
+    runs: RunService,
+    run_id: str | None = None,
+    seed: int = 0,
+    strategy: str = "groups",
+    **options: object,
+) -> RunView:
+    return runs.start_reweight(
+        id=run_id or new_id(), project_id=world.project_id, reviewer_id=reviewer(world), seed=seed,
+        strategy=strategy, options=options,
+    )  # fmt: skip
 
 
 def test_feedback_repairs_the_model(done: RunView) -> None:
@@ -121,7 +129,7 @@ def test_the_result_is_a_child_with_its_own_bundle(judged: World, done: RunView)
 
 def test_the_same_run_gives_the_same_version(judged: World, done: RunView) -> None:
     runs = service(judged, FakeQueue())
-    again = run_reweight_inline(judged.services, start(judged, runs).id)
+    again = run_inline(judged.services, start(judged, runs).id)
     assert again.result_version == done.result_version
     assert again.metrics == done.metrics
 
@@ -157,9 +165,34 @@ def test_activate_then_discard(judged: World, done: RunView) -> None:
     assert actions[:3] == ["version.discarded", "queue.planned", "version.activated"]
 
 
+def test_the_preview_says_what_a_run_would_read(judged: World, done: RunView) -> None:
+    view = judged.services.runs.evidence(judged.project_id)
+    assert (view.ready, view.why_not, view.spurious) == (True, "", 8)
+    assert view.verdicts == done.verdicts
+    first = view.concepts[0]
+    assert (first.concept, first.name, first.marks) == (RULER, "ruler", 8)
+    assert first.probability > 0.8
+    assert [rater.name for rater in view.raters] == ["Ada"]
+    assert all(rater.counted for rater in view.raters)
+    found = {each.key: each for each in judged.services.runs.strategies(judged.project_id)}
+    assert next(iter(found)) == "auto"
+    assert found["groups"].available
+    assert not found["columns"].available
+    assert found["columns"].why_not
+
+
+def test_the_preview_of_nothing_says_what_to_do(bare: World) -> None:
+    view = bare.services.runs.evidence(bare.project_id)
+    assert not view.ready
+    assert view.why_not.startswith("Nothing was called spurious yet: mark cues")
+    assert view.why_not.endswith(".")
+    found = {each.key: each for each in bare.services.runs.strategies(bare.project_id)}
+    assert not any(each.available for each in found.values())
+
+
 def test_without_verdicts_the_run_fails_with_a_clear_message(bare: World) -> None:
     run = start(bare, service(bare, FakeQueue()))
-    ended = run_reweight_inline(bare.services, run.id)
+    ended = run_inline(bare.services, run.id)
     assert ended.state == "failed"
     assert ended.result_version is None
     assert ended.message
@@ -200,38 +233,6 @@ def test_a_cancelled_run_stops_and_can_be_restarted(bare: World) -> None:
         runs.restart(start(bare, runs).id)
 
 
-def test_cancelling_in_the_middle_is_noticed_at_the_next_report(bare: World) -> None:
-    runs = service(bare, FakeQueue())
-    run = start(bare, runs)
-    reached = []
-
-    def work(context: StepContext) -> dict[str, object]:
-        runs.cancel(run.id)
-        reached.append("before")
-        context.progress(1.0)
-        reached.append("after")
-        return {}
-
-    steps = (Step("one", "one", 0.0, 1.0, work), Step("two", "two", 1.0, 1.0, work))
-    assert execute(bare.services.uow, steps, run.id, run.id) == "cancelled"
-    assert reached == ["before"]
-
-
-def test_an_unexpected_error_fails_the_run_without_its_traceback(
-    bare: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = start(bare, service(bare, FakeQueue()))
-
-    def work(context: StepContext) -> dict[str, object]:
-        raise RuntimeError("secret detail")
-
-    assert execute(bare.services.uow, (Step("x", "x", 0.0, 1.0, work),), run.id, run.id) == "failed"
-    message = bare.services.runs.get(run.id).message
-    assert "secret" not in message
-    assert "log" in message
-    assert "secret detail" in caplog.text
-
-
 def test_a_silent_worker_shows_as_interrupted(bare: World) -> None:
     queue = FakeQueue()
     run = start(bare, service(bare, queue))
@@ -245,59 +246,11 @@ def test_a_silent_worker_shows_as_interrupted(bare: World) -> None:
 
 
 def test_no_worker_database_leaves_the_run_queued(bare: World) -> None:
-    runs = RunService(bare.services.uow, bare.settings)
+    runs = RunService(bare.services.uow, bare.settings, bare.services.versions)
     assert start(bare, runs).state == "queued"
     gone = DbosQueue("sqlite:////no/such/folder/worker.sqlite")
     assert gone.announce("run", "workflow") is False
     gone.withdraw("workflow")
-
-
-def mark(
-    image: str, concept: int, who: str, value: str, verdict: str, reason: str | None = None
-) -> MarkRecord:
-    region = np.packbits(np.array([1, 0, 0, 1], dtype=bool)).tobytes()
-    return MarkRecord(
-        verdict_id=verdict, revision=1, cue_id=f"{image}-{concept}", reviewer_id=who,
-        reviewer=who, value=value, scope="here", reason=reason, image_id=image,
-        image_sha256=image, prediction="a", version_hash="v", dictionary_hash="d",
-        concept=concept, grid_rows=2, grid_cols=2, region_bits=region,
-    )  # fmt: skip
-
-
-def outcomes(*marks: MarkRecord) -> dict[tuple[str, int], str]:
-    order = {m.verdict_id: n for n, m in enumerate(marks)}
-    payload = feedback.build_payload("d", marks, order)
-    return {(c["image_sha256"], c["concept"]): c["outcome"] for c in payload["cues"]}
-
-
-def test_the_fold_of_verdicts_by_hand() -> None:
-    assert outcomes(mark("i", 1, "A", "spurious", "1")) == {("i", 1): "spurious"}
-    assert outcomes(mark("i", 1, "A", "spurious", "1"), mark("i", 1, "B", "correct", "2")) == {
-        ("i", 1): "tie"
-    }
-    assert outcomes(
-        mark("i", 1, "A", "spurious", "1"),
-        mark("i", 1, "B", "correct", "2"),
-        mark("i", 1, "C", "spurious", "3"),
-        mark("i", 1, "D", "unsure", "4"),
-    ) == {("i", 1): "spurious"}
-    # The same reviewer under two versions: the later word counts, once.
-    assert outcomes(mark("i", 1, "A", "spurious", "1"), mark("i", 1, "A", "correct", "2")) == {
-        ("i", 1): "correct"
-    }
-    assert outcomes(mark("i", 1, "A", "unsure", "1")) == {("i", 1): "unsure"}
-    assert outcomes(mark("i", 1, "A", "spurious", "1", "wrong region")) == {("i", 1): "set aside"}
-
-
-def test_a_snapshot_does_not_depend_on_the_order_of_rows() -> None:
-    marks = [mark(f"i{n}", n % 3, "A", "spurious", str(n)) for n in range(6)]
-    order = {m.verdict_id: n for n, m in enumerate(marks)}
-    one = feedback.build_payload("d", marks, order)
-    two = feedback.build_payload("d", marks[::-1], order)
-    assert feedback.payload_hash(one) == feedback.payload_hash(two)
-    regions = [m.region_P.tolist() for m in feedback.marks_of(one)]
-    assert regions == [[True, False, False, True]] * 6
-    assert feedback.rejected_concepts(one) == (0, 1, 2)
 
 
 def test_a_head_comes_back_from_scratch_whatever_its_memory_order(tmp_path: Path) -> None:
@@ -317,5 +270,5 @@ def test_a_head_comes_back_from_scratch_whatever_its_memory_order(tmp_path: Path
 
 
 def test_scratch_says_when_a_file_has_gone(tmp_path: Path) -> None:
-    with pytest.raises(InsightError, match="restart the run"):
+    with pytest.raises(InsightError, match="start the run anew"):
         Scratch(tmp_path).read_json("detectors.json")

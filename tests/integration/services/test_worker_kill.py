@@ -1,6 +1,7 @@
 """Real processes killed with -9, the worker in a run and the app in a verdict: nothing is lost."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import torch
 
 from dashboard.services import heartbeat
 from dashboard.services.run_body import STEP_DELAY
+from dashboard.services.run_queue import DbosQueue
+from dashboard.services.run_work import run_inline
+from dashboard.services.runs import RunService
 from dashboard.viewmodels import RunView
 from dashboard.worker import EXIT_BUSY
 from db.records import new_id
@@ -50,8 +54,9 @@ def worker(world: World, delay: float, log: Path) -> Iterator[subprocess.Popen[b
 
 def start(world: World) -> RunView:
     return world.services.runs.start_reweight(
-        id=new_id(), project_id=world.project_id, reviewer_id=reviewer(world), seed=1
-    )
+        id=new_id(), project_id=world.project_id, reviewer_id=reviewer(world), seed=1,
+        strategy="groups",
+    )  # fmt: skip
 
 
 def wait_for(
@@ -94,6 +99,49 @@ def test_kill_9_in_the_middle_and_the_next_worker_goes_on(world: World, tmp_path
     with world.services.uow(read_only=True) as uow:
         ends = [row.action for row in uow.audit.list(entity="run", entity_id=run.id)]
     assert ends.count("run.succeeded") == 1
+
+
+def test_killed_again_and_again_at_random_moments_the_result_is_the_same(
+    world: World, tmp_path: Path
+) -> None:
+    log, rng = tmp_path / "worker.log", random.Random(11)
+    run = start(world)
+    for _ in range(3):
+        with worker(world, 0.3, log) as victim:
+            wait_for(world, run.id, lambda r: r.state != "queued", log, victim)
+            time.sleep(rng.uniform(0.0, 1.5))
+            victim.send_signal(signal.SIGKILL)
+    with worker(world, 0.0, log) as last:
+        ended = wait_for(world, run.id, lambda r: r.state == "succeeded", log, last)
+    undisturbed = run_inline(world.services, start(world).id)
+    assert undisturbed.state == "succeeded", undisturbed.message
+    assert ended.result_version == undisturbed.result_version
+    assert ended.judgement == undisturbed.judgement
+    assert ended.details == undisturbed.details
+
+
+def test_a_run_that_an_older_program_left_in_the_queue_is_taken_over(
+    world: World, tmp_path: Path
+) -> None:
+    """dbos gives a workflow only to the program version that it was announced for."""
+    log = tmp_path / "worker.log"
+    with worker(world, 0.0, log) as first:  # makes the worker's own tables
+        ready = start(world)
+        wait_for(world, ready.id, lambda r: r.state == "succeeded", log, first)
+    old = RunService(
+        world.services.uow, world.settings, world.services.versions,
+        queue=DbosQueue(world.settings.worker_url, app_version="insight-runs-1"),
+    )  # fmt: skip
+    left = old.start_reweight(
+        id=new_id(), project_id=world.project_id, reviewer_id=reviewer(world), seed=2,
+        strategy="groups",
+    )  # fmt: skip
+    assert left.state == "queued"
+    with worker(world, 0.0, log) as second:
+        wait_for(world, left.id, lambda r: r.state == "succeeded", log, second)
+    with world.services.uow(read_only=True) as uow:
+        said = [row.action for row in uow.audit.list(entity="run", entity_id=left.id)]
+    assert sorted(said) == ["run.adopted", "run.requested", "run.succeeded"]
 
 
 def test_one_worker_per_workspace_and_a_running_run_can_be_cancelled(
