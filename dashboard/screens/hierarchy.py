@@ -20,6 +20,7 @@ SHOW = "show"
 TREE = "concept-tree"
 PLACE = "hierarchy"
 RELATIVES = 12  # shown of each kind
+TARGET = "propose-target"
 MATCHES = 50  # concepts offered as a target
 LOOKS = ("Tree", *get_args(concept_figures.Shape))
 KINDS: dict[str, ProposalKind] = {
@@ -212,12 +213,13 @@ def _target(
     }
     if kind == "parent":
         options[""] = None
+    _keep_chosen(options, TARGET)
     chosen = st.selectbox(
         "The other concept",
         list(options),
         index=None,
         format_func=lambda id: _named(options.get(id)),
-        key=f"propose-target-{kind}",
+        key=TARGET,
         placeholder=f"Choose one of {len(options)}",
     )
     if kind == "merge":
@@ -226,6 +228,22 @@ def _target(
     if chosen == "":
         return None, None, True
     return options.get(chosen or ""), RELATIONS[words], bool(chosen)
+
+
+def _keep_chosen(options: dict[str, ConceptRow | None], key: str) -> None:
+    """What was chosen stays chosen when the search, which runs as one types, leaves it out.
+
+    It stays when the kind of proposal changes, too: one box serves both, as a choice made in a box
+    that is about to be replaced would be lost. Only "no parent" is no choice for a merge.
+    """
+    seen: dict[str, ConceptRow | None] = st.session_state.setdefault("propose-seen", {})
+    chosen = st.session_state.get(key)
+    if chosen in seen and chosen not in options:
+        if seen[chosen] is None:
+            del st.session_state[key]
+        else:
+            options[chosen] = seen[chosen]
+    st.session_state["propose-seen"] = dict(options)
 
 
 def _named(row: ConceptRow | None) -> str:

@@ -75,7 +75,8 @@ def visit(person: Person, address: str) -> Page:
 
 
 def choose(page: Page, box: str, option: str) -> None:
-    """Pick from a list by its label."""
+    """Pick from a list by its label, on a screen that is not about to be drawn anew."""
+    drawn(page)
     page.get_by_role("combobox", name=box).click()
     page.get_by_role("option", name=option).first.click()
 

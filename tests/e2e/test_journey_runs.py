@@ -134,6 +134,7 @@ def uses_it_then_goes_back(scene: Scene, page: Page) -> None:
     page.goto(f"{scene.app.url}/versions")
     expect(page.get_by_role("heading", name=f"Version {made[:10]}")).to_be_visible()
     assert serious(page) == []
+    drawn(page)
     page.get_by_text("Go back to the version before").click()
     page.get_by_label(re.compile("^(Why|Written reason)")).fill("only tried out")
     page.get_by_role("button", name="Go back to it").click()

@@ -195,10 +195,31 @@ class TestProposals:
         at.session_state["concept-tab"] = "Relations"
         at.run()
         at.segmented_control(key="propose-kind").set_value(kind).run()
-        target = {"Merge it into another": "merge", "Move it under another": "parent"}[kind]
         at.text_input(key="propose-find").set_value("hair").run()
-        at.selectbox(key=f"propose-target-{target}").set_value(fakes.uid("concept", "hair")).run()
+        at.selectbox(key="propose-target").set_value(fakes.uid("concept", "hair")).run()
         at.text_input(key="propose-why").set_value("the same thing").run()
+
+    def test_what_was_chosen_stays_chosen_while_the_search_goes_on(self) -> None:
+        at, _ = app(concept=fakes.uid("concept", "ruler"))
+        at.run()
+        self.propose(at)
+        at.text_input(key="propose-find").set_value("network").run()
+        assert not at.exception
+        assert at.selectbox(key="propose-target").value == fakes.uid("concept", "hair")
+        assert not at.button(key="propose").disabled
+        at.segmented_control(key="propose-kind").set_value("Move it under another").run()
+        assert at.selectbox(key="propose-target").value == fakes.uid("concept", "hair")
+
+    def test_no_parent_is_no_choice_for_a_merge(self) -> None:
+        at, _ = app(concept=fakes.uid("concept", "ruler"))
+        at.run()
+        self.propose(at, "Move it under another")
+        at.selectbox(key="propose-target").set_value("").run()
+        assert not at.button(key="propose").disabled
+        at.segmented_control(key="propose-kind").set_value("Merge it into another").run()
+        assert not at.exception
+        assert at.selectbox(key="propose-target").value is None
+        assert at.button(key="propose").disabled
 
     def test_a_merge_is_proposed_then_accepted_and_rolls_up(self) -> None:
         at, services = app(concept=RULER)
