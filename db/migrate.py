@@ -14,6 +14,9 @@ from sqlalchemy import Connection
 from db.engine import create_engine, read_only
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+WAIT = 120.0
+"""Seconds that a process waits for another one that migrates the same SQLite file: on a busy
+machine, or with much data, a migration takes longer than any other write."""
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -58,7 +61,7 @@ def is_current(url: str) -> bool:
 
 @contextmanager
 def _connected(url: str, *, reads: bool = False) -> Iterator[Connection]:
-    engine = create_engine(url)
+    engine = create_engine(url, busy_seconds=WAIT)
     try:
         with (read_only(engine) if reads else engine).connect() as connection:
             yield connection
