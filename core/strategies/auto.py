@@ -2,9 +2,10 @@
 
 The strategies that are usable are fitted without the cases that they are scored on
 (core.strategies.validation), beside the head as it would be without feedback. The best score wins;
-of those within CLOSE of it, the one that keeps most ordinary accuracy. The winner is then fitted
-on all cases. All scores are handed back, and a notice where nothing beats leaving things as they
-are.
+of those within CLOSE of it, the one stated first (core.strategies.registry). Ordinary accuracy does
+not break ties: a head that goes on leaning on the shortcut keeps most of it. The winner is then
+fitted on all cases. All scores are handed back, and a notice where nothing beats leaving things as
+they are.
 
 Shape legend: I cases; R rejected cues.
 """
@@ -100,10 +101,9 @@ def prepared(data: FitData, report: Report = silent) -> tuple[FitData, tuple[Not
 
 
 def chosen(judged: dict[str, Judged]) -> str:
-    """The best score; of those within CLOSE, the best ordinary accuracy; then the first."""
+    """The best score; of those within CLOSE of it, the one stated first."""
     top = max(each.score for each in judged.values())
-    near = [name for name, each in judged.items() if each.score >= top - CLOSE]
-    return max(near, key=lambda name: (round(judged[name].ordinary, 9), -near.index(name)))
+    return next(name for name, each in judged.items() if each.score >= top - CLOSE)
 
 
 def _unmarked(data: FitData) -> FitData:
@@ -172,9 +172,9 @@ def _why(name: str, best: str, judged: dict[str, Judged]) -> str:
     if name == best:
         if one.score >= max(each.score for each in judged.values()):
             return "best where what was rejected is present, absent, or turned against the label"
-        return "as good as the best, and loses least ordinary accuracy"
+        return "as good as the best, and stated before it"
     if one.score >= top.score - CLOSE:
-        return "about as good, but no better on ordinary cases"
+        return "about as good, but stated later"
     return f"{100 * (top.score - one.score):.1f} points behind"
 
 

@@ -4,7 +4,9 @@ Two things that go together with a label look alike from the data: nobody can te
 that the ruler is the shortcut and the network the sign. But a sign that people call correct must
 at least tell the labels apart. Artefacts often do not: hairs and dark corners come with every
 label. So where regions called correct show alike with all labels, and regions called spurious do
-not, the words were probably swapped. More people, adjudicated cases or hidden controls say more
+not, the words were probably swapped. Two further checks ask whether the marks lie on anything
+(core.strategies.places) and which side is contradicted where it shows most clearly
+(core.strategies.sides). More people, adjudicated cases or hidden controls say more
 (core.evidence weighs them); this check is for the one reviewer who is alone.
 
 Shape legend: I cases.
@@ -17,11 +19,13 @@ from typing import Literal
 import numpy as np
 
 from core.cue_detector import RejectedCue, presence, study_rejected_cues
-from core.cue_marks import DetectorConfig, MarkedRegion, TokensOf
+from core.cue_marks import MarkedRegion
 from core.errors import ConfigError, FeedbackError, TooFewVerdicts
 from core.strategies.cues import default_detector, tie
 from core.strategies.data import FitData, Notice
+from core.strategies.places import check_places
 from core.strategies.protocol import Report, silent
+from core.strategies.sides import check_sides
 
 UNTIED = 0.05
 """p above which what was marked shows alike with every label."""
@@ -30,6 +34,7 @@ RARE = 0.02
 SHARE, CASES = 0.2, 3
 """Least share, and number, of cases with a region called correct that must be untied."""
 Word = Literal["spurious", "correct"]
+WORDS: tuple[Word, Word] = ("correct", "spurious")
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,37 @@ class Untied:
 
 
 def check_words(data: FitData, report: Report = silent) -> tuple[Notice, ...]:
-    """Notices about regions called correct that cannot be the reason.
+    """Notices about marks that lie astray and about regions called correct that cannot be the
+    reason.
 
     Raises:
-        FeedbackError: the words look swapped.
+        FeedbackError: the marks lie on nothing in particular, or the words look swapped.
         ConfigError: there are no tokens to look at.
     """
-    report(0.0, "checking that what was called correct tells the labels apart")
-    correct = untied(data, "correct")
-    if correct.alike < CASES or correct.share < SHARE:
+    report(0.0, "checking that what was marked differs from what was not")
+    notes = check_places(data)
+    report(0.05, "checking that what was called correct tells the labels apart")
+    correct, spurious = (learnt_by_word(data, word) for word in WORDS)
+    notes = (*notes, *_check_ties(data, correct, spurious))
+    report(0.1, "checking which side the words are on")
+    return (*notes, *check_sides(data, spurious, correct))
+
+
+def _check_ties(
+    data: FitData, correct: Sequence[RejectedCue], spurious: Sequence[RejectedCue]
+) -> tuple[Notice, ...]:
+    """A notice where what was called correct comes with every label alike.
+
+    Raises FeedbackError where what was called spurious does so less: the words look swapped.
+    """
+    found = untied(data, correct)
+    if found.alike < CASES or found.share < SHARE:
         return ()
     text = (
-        f"In {correct.alike} of {correct.cases} cases, what was called correct shows alike with "
+        f"In {found.alike} of {found.cases} cases, what was called correct shows alike with "
         "every label, so it cannot be the reason for one."
     )
-    if correct.share > untied(data, "spurious").share:
+    if found.share > untied(data, spurious).share:
         raise FeedbackError(
             f"{text} What was called spurious does tell the labels apart: the words look swapped. "
             "Nothing was changed. Look at these verdicts, or let a second person judge some of them"
@@ -68,12 +89,10 @@ def check_words(data: FitData, report: Report = silent) -> tuple[Notice, ...]:
     return (Notice("warning", text, "Look at the verdicts on these cases."),)
 
 
-def untied(data: FitData, word: Word) -> Untied:
-    """How many of the cases marked with a word show what comes alike with all labels."""
+def untied(data: FitData, cues: Sequence[RejectedCue]) -> Untied:
+    """How many of the cases that cues were learnt from show what comes alike with all labels."""
     if data.tokens_of is None:
         raise ConfigError("the check of the words needs the dense tokens of the cases")
-    config = data.detector or default_detector(data.seed)
-    cues = _learnt(data, word, data.tokens_of, config)
     if not cues:
         return Untied(0, 0)
     fit = np.flatnonzero(~data.held_I)
@@ -87,15 +106,19 @@ def untied(data: FitData, word: Word) -> Untied:
     return Untied(len({row for cue in cues for row in cue.rows}), len(alike))
 
 
-def _learnt(
-    data: FitData, word: Word, tokens_of: TokensOf, config: DetectorConfig
-) -> Sequence[RejectedCue]:
-    """Detectors of what was marked with a word; none where too little was."""
+def learnt_by_word(data: FitData, word: Word) -> tuple[RejectedCue, ...]:
+    """Detectors of what was marked with a word; none where too little was.
+
+    Raises ConfigError where there are no tokens to learn from.
+    """
+    if data.tokens_of is None:
+        raise ConfigError("the check of the words needs the dense tokens of the cases")
     marks = data.marks if word == "spurious" else tuple(_turned(mark) for mark in data.marks)
     try:
         study = study_rejected_cues(
-            tokens_of, marks, background_rows=data.rows, grid=data.grid, config=config
-        )
+            data.tokens_of, marks, background_rows=data.rows, grid=data.grid,
+            config=data.detector or default_detector(data.seed),
+        )  # fmt: skip
     except TooFewVerdicts:
         return ()
     return study.cues

@@ -63,10 +63,11 @@ def guard_of(found: Judged, tolerance: float) -> GuardView:
 
 
 def rails_of(found: Judged, tolerance: float) -> tuple[Rail, ...]:
-    """The rails of a judgement, the largest loss first."""
+    """The rails of a judgement, broken ones and the largest losses first."""
     from core.guard_rails import rails
 
-    return rails({name: each.judgement for name, each in found.splits.items()}, tolerance)
+    judged = {name: each.judgement for name, each in found.splits.items()}
+    return rails(judged, tolerance, pooled=found.pooled.judgement if found.pooled else None)
 
 
 def _split(found: Judged, name: str, each: SplitJudged, known: Known) -> SplitView:

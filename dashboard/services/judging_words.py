@@ -204,15 +204,28 @@ def rail_view(rail: guard_rails.Rail) -> RailView:
 
 def _rail_words(rail: guard_rails.Rail, label: str) -> str:
     allowed = f"{100 * rail.tolerance:.1f}".removesuffix(".0")
-    where = f"{label} on the split {rail.split}"
+    where = f"{label} on {_place(rail.split)}"
+    falls = rail.higher_is_better
     if rail.lost <= 0:
-        return f"{where}: nothing is lost ({signed(-rail.lost)})."
+        return f"{where}: nothing is lost ({signed(-rail.lost if falls else rail.lost)})."
+    size = f"{amount(rail.lost)} are lost" if falls else f"grew by {amount(rail.lost)}"
+    if not rail.beyond:
+        return f"{where}: {size}; this project allows {allowed}."
+    known = rail.low is not None and rail.high is not None
+    reach = f"from {bare(rail.low or 0.0)} to {bare(rail.high or 0.0)}"
     if not rail.broken:
-        return f"{where}: {amount(rail.lost)} are lost; this project allows {allowed}."
-    text = f"{where}: {amount(rail.lost)} are lost, more than the {allowed} this project allows"
-    if rail.low is not None and rail.high is not None and not rail.clear:
-        text += f"; with so few cases it may be anything from {bare(rail.low)} to {bare(rail.high)}"
+        doubt = f" (it may be anything {reach})" if known else ""
+        return f"{where}: {size}, but not clearly by more than the {allowed} allowed{doubt}."
+    text = f"{where}: {size}, more than the {allowed} this project allows"
+    if known and not rail.clear:
+        text += f"; with so few cases it may be anything {reach}"
     return f"{text}."
+
+
+def _place(split: str) -> str:
+    from core.guard_rails import ALL
+
+    return "all held-out splits together" if split == ALL else f"the split {split}"
 
 
 def guard_view(rails: tuple[guard_rails.Rail, ...], tolerance: float) -> GuardView:
@@ -227,10 +240,10 @@ def guard_view(rails: tuple[guard_rails.Rail, ...], tolerance: float) -> GuardVi
     broken = [view for view in views if view.broken]
     allowed = f"{100 * tolerance:.1f}".removesuffix(".0")
     if not broken:
-        text = f"Nothing watched falls by more than the {allowed} points that this project allows."
+        text = f"Nothing watched is worse by more than the {allowed} points this project allows."
         return GuardView(True, True, tolerance, text, views)
     text = (
-        f"{len(broken)} of {len(views)} watched figures fall by more than the {allowed} points "
-        "that this project allows: to use this version all the same, write down why."
+        f"{len(broken)} of {len(views)} watched figures are worse by more than the {allowed} "
+        "points this project allows: to use this version all the same, write down why."
     )
     return GuardView(False, True, tolerance, text, views)

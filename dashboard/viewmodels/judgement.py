@@ -7,7 +7,9 @@ Said = Literal["better", "worse", "no clear change", ""]
 """What the 95 % interval of a difference says; "" where it cannot be said."""
 FlipKind = Literal["mended", "broken", "moved"]
 """wrong -> right, right -> wrong, wrong -> wrong otherwise."""
-RailKey = Literal["accuracy", "worst_group"]
+RailKey = Literal[
+    "accuracy", "worst_group", "average_group", "shortcut_gap", "spurious_share", "ece"
+]
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,11 @@ class RailView:
     split: str
     key: RailKey
     label: str
-    lost: float  # share lost by the later version; negative: won
+    lost: float  # share that the later version is worse by; negative: better
     low: float | None  # 95 % interval of what was lost
     high: float | None
     tolerance: float  # share that may be lost
-    broken: bool  # lost > tolerance
+    broken: bool  # lost > tolerance; of the calibration error, the whole interval
     sentence: str
 
 

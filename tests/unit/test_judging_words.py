@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.guard_rails import Rail
+from core.guard_rails import ALL, Rail
 from core.intervals import Estimate
 from dashboard.services import judging_words as words
 
@@ -43,6 +43,27 @@ def test_rails_in_words() -> None:
     )
     won = words.rail_view(Rail("test", "accuracy", -0.1, -0.2, 0.0, 0.03))
     assert won.sentence.endswith("nothing is lost (+10.0 points).")
+
+
+def test_rails_of_figures_that_grow_in_words() -> None:
+    gap = words.rail_view(Rail(ALL, "shortcut_gap", 0.05, 0.04, 0.06, 0.03))
+    assert gap.sentence == (
+        "Shortcut gap on all held-out splits together: grew by 5.0 points, more than the 3 this "
+        "project allows."
+    )
+    shrunk = words.rail_view(Rail("test", "spurious_share", -0.2, -0.3, -0.1, 0.03))
+    assert shrunk.sentence == (
+        "Share on rejected concepts on the split test: nothing is lost (~20.0 points)."
+    ).replace("~", words.MINUS)
+    unsure = words.rail_view(Rail("test", "ece", 0.05, 0.01, 0.09, 0.03))
+    assert not unsure.broken
+    assert unsure.sentence == (
+        "Calibration error on the split test: grew by 5.0 points, but not clearly by more than the "
+        "3 allowed (it may be anything from +1.0 to +9.0)."
+    )
+    sure = words.rail_view(Rail("test", "ece", 0.05, 0.04, 0.06, 0.03))
+    assert sure.broken
+    assert sure.sentence.endswith("grew by 5.0 points, more than the 3 this project allows.")
 
 
 def test_a_guard_says_what_is_asked_for() -> None:

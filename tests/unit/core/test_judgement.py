@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from core.decided import Decided, decide, sides
 from core.errors import ConfigError
 from core.evaluation import evaluate
-from core.guard_rails import rails
+from core.guard_rails import ALL, Rail, rails
 from core.heads import LinearHead
 from core.intervals import Estimate, paired_difference, wilson
 from core.judgement import HIGHER_IS_BETTER, Judgement, flips, judge, said
@@ -264,25 +264,30 @@ class TestGuardRails:
             deciding([1] * n, labels), deciding(after, labels), np.zeros(n), CLASSES, resamples=50
         )
 
+    def accuracies(self, lost: int, tolerance: float) -> list[Rail]:
+        found = rails({"test": self.judged(lost)}, tolerance)
+        return [rail for rail in found if rail.key != "ece"]
+
     def test_a_loss_up_to_the_tolerance_passes(self) -> None:
-        kept = rails({"test": self.judged(3)}, 0.03)
-        assert {rail.key for rail in kept} == {"accuracy", "worst_group"}
+        kept = self.accuracies(3, 0.03)
+        assert {rail.key for rail in kept} == {"accuracy", "worst_group", "average_group"}
         assert not any(rail.broken for rail in kept)
-        assert all(rail.broken for rail in rails({"test": self.judged(4)}, 0.03))
-        assert not any(rail.broken for rail in rails({"test": self.judged(100)}, 1.0))
+        assert all(rail.broken for rail in self.accuracies(4, 0.03))
+        assert not any(rail.broken for rail in self.accuracies(100, 1.0))
 
     def test_a_loss_that_may_be_chance_is_still_a_loss(self) -> None:
-        (first, _) = rails({"test": self.judged(4)}, 0.03)
+        first = self.accuracies(4, 0.03)[0]
         assert first.broken
         assert not first.clear
         assert first.low is not None
         assert first.low < 0.03 < (first.high or 0)
-        assert rails({"test": self.judged(40)}, 0.03)[0].clear
+        assert self.accuracies(40, 0.03)[0].clear
 
     def test_every_split_is_watched_the_largest_loss_first(self) -> None:
         found = rails({"test": self.judged(1), "reversed": self.judged(9)}, 0.03)
-        assert [rail.split for rail in found] == ["reversed", "reversed", "test", "test"]
-        assert found[0].lost == pytest.approx(0.09)
+        kept = [rail for rail in found if rail.key != "ece"]
+        assert [rail.split for rail in kept] == ["reversed"] * 3 + ["test"] * 3
+        assert kept[0].lost == pytest.approx(0.09)
         assert rails({}, 0.03) == ()
         with pytest.raises(ConfigError):
             rails({}, 1.5)
@@ -291,8 +296,73 @@ class TestGuardRails:
         labels = np.zeros(20)
         found = judge(deciding([0] * 20, [0] * 20), deciding([1] * 20, [0] * 20), labels, CLASSES,
                       resamples=0)  # fmt: skip
-        assert [rail.lost for rail in rails({"test": found}, 0.0)] == [-1.0, -1.0]
+        kept = [rail for rail in rails({"test": found}, 0.0) if rail.key != "ece"]
+        assert [rail.lost for rail in kept] == [-1.0] * 3
         assert not any(rail.broken for rail in rails({"test": found}, 0.0))
+
+    def test_a_shortcut_gap_that_grows_is_a_loss(self) -> None:
+        """Ten cases where the shortcut helps, ten where it misleads: as many are right before and
+        after, but afterwards those that it helps."""
+        sides = np.repeat(np.array([1, -1], np.int8), 10)
+        before, after = [1, 0] * 10, [1] * 10 + [0] * 10
+        labels = [0] * 20
+        found = judge(
+            deciding(before, labels), deciding(after, labels), np.zeros(20), CLASSES, side_I=sides,
+            resamples=50,
+        )  # fmt: skip
+        (gap,) = (r for r in rails({"test": found}, 0.03) if r.key == "shortcut_gap")
+        assert gap.lost == pytest.approx(1.0)
+        assert gap.broken
+        assert not gap.higher_is_better
+        back = judge(
+            deciding(after, labels), deciding(before, labels), np.zeros(20), CLASSES, side_I=sides,
+            resamples=50,
+        )  # fmt: skip
+        (gap,) = (r for r in rails({"test": back}, 0.03) if r.key == "shortcut_gap")
+        assert gap.lost == pytest.approx(-1.0)
+        assert not gap.broken
+
+    def test_a_gap_that_no_split_shows_alone_is_watched_over_all(self) -> None:
+        def one(rows: slice) -> Judgement:
+            sides = np.repeat(np.array([1, -1], np.int8), 10)[rows]
+            before, after = ([1, 0] * 10)[rows], ([1] * 10 + [0] * 10)[rows]
+            labels = [0] * len(before)
+            return judge(
+                deciding(before, labels), deciding(after, labels), np.zeros(len(before)), CLASSES,
+                side_I=sides, resamples=50,
+            )  # fmt: skip
+
+        split = {"same": one(slice(0, 10)), "reversed": one(slice(10, 20))}
+        assert not [rail for rail in rails(split, 0.03) if rail.key == "shortcut_gap"]
+        found = rails(split, 0.03, pooled=one(slice(0, 20)))
+        (gap,) = (rail for rail in found if rail.key == "shortcut_gap")
+        assert (gap.split, gap.broken) == (ALL, True)
+        # A split that shows the gap by itself needs no other.
+        alone = rails({"test": one(slice(0, 20))}, 0.03, pooled=one(slice(0, 20)))
+        assert [rail.split for rail in alone if rail.key == "shortcut_gap"] == ["test"]
+
+    def test_more_on_rejected_concepts_is_a_loss(self) -> None:
+        probs = np.tile([0.2, 0.8], (20, 1))
+        little = Decided(probs, np.ones(20), np.full(20, 0.1))
+        much = Decided(probs, np.ones(20), np.full(20, 0.2))
+        found = judge(little, much, np.ones(20), CLASSES, resamples=50)
+        (share,) = (r for r in rails({"test": found}, 0.03) if r.key == "spurious_share")
+        assert share.lost == pytest.approx(0.1)
+        assert share.broken
+        back = rails({"test": judge(much, little, np.ones(20), CLASSES, resamples=50)}, 0.03)
+        assert not any(rail.broken for rail in back)
+
+    @pytest.mark.parametrize(("n", "clear"), [(8, False), (4000, True)])
+    def test_calibration_counts_only_where_it_is_clearly_worse(self, n: int, clear: bool) -> None:
+        """75 % are right; the former version says so, the later one claims 85 %."""
+        right = np.tile([True, True, True, False], n // 4)
+        labels = np.where(right, 1, 0)
+        before, after = (Decided(np.tile([1 - p, p], (n, 1))) for p in (0.75, 0.85))
+        found = judge(before, after, labels, CLASSES, groups=["all"] * n, resamples=200)
+        (ece,) = (rail for rail in rails({"test": found}, 0.03) if rail.key == "ece")
+        assert ece.lost == pytest.approx(0.1)
+        assert ece.beyond
+        assert ece.broken is clear
 
 
 @settings(deadline=None, max_examples=40)

@@ -84,7 +84,49 @@ def test_blocks_cover_every_row_once() -> None:
     assert len(rows.cuts) == BLOCKS + 1
     assert (rows.cuts[0], rows.cuts[-1]) == (0, 5)
     assert list(rows.cuts) == sorted(rows.cuts)
-    np.testing.assert_allclose(kernels.squares(rows), [5.0, 5.0])
+    once_N, twice_N = kernels.moments(rows)
+    np.testing.assert_allclose(once_N, [5.0, 5.0])
+    np.testing.assert_allclose(twice_N, [5.0, 5.0])
+
+
+def test_moments_are_weighted_sums_by_hand() -> None:
+    codes = csr_array(np.array([[2.0, 0.0], [4.0, 3.0]]))
+    once_N, twice_N = kernels.moments(Rows.of(codes, np.array([0, 1]), np.array([1.0, 0.5])))
+    np.testing.assert_allclose(once_N, [4.0, 1.5])
+    np.testing.assert_allclose(twice_N, [12.0, 4.5])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_codes_that_are_never_zero_take_no_more_rounds(classes: int) -> None:
+    """Codes far from zero pull every weight at the bias; the solver centres them, the minimum is
+    the one of the codes as they are."""
+    codes, labels, weight = problem(classes)
+    far = codes.toarray() + 5.0
+    near = fit_weighted(codes, labels, classes, weight_I=weight, ridge=0.5)
+    found = fit_weighted(far, labels, classes, weight_I=weight, ridge=0.5, tolerance=1e-6)
+    np.testing.assert_allclose(found.weight_CN, near.weight_CN, atol=2e-3)
+    expected = near.bias_C - 5.0 * near.weight_CN.sum(axis=1)
+    np.testing.assert_allclose(found.bias_C, expected - expected.mean(), atol=5e-2)
+    quick = fit_weighted(far, labels, classes, weight_I=weight, ridge=0.5)
+    assert quick.rounds <= near.rounds + 2
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_without_weights_the_bias_is_that_of_the_shares(classes: int) -> None:
+    codes, labels, weight = problem(classes)
+    found = fit_weighted(codes, labels, classes, weight_I=weight, ridge=1e9, tolerance=1e-9)
+    share = np.log(np.bincount(labels, weights=weight))
+    np.testing.assert_allclose(found.bias_C, share - share.mean(), atol=1e-3)
+
+
+def test_a_class_with_next_to_no_weight_is_fitted_all_the_same() -> None:
+    codes, labels, weight = problem(3)
+    weight[labels == 2] = 1e-6
+    found = fit_weighted(codes, labels, 3, weight_I=weight, tolerance=1e-7)
+    model = LogisticRegression(C=1.0, tol=1e-10, max_iter=20_000)
+    model.fit(codes, labels, sample_weight=weight)
+    assert found.converged
+    np.testing.assert_allclose(found.weight_CN, model.coef_, atol=5e-3)
 
 
 @settings(max_examples=15, deadline=None)
@@ -144,6 +186,7 @@ def test_a_warm_start_ends_in_the_same_place_sooner() -> None:
     warm = fit_weighted(codes, labels, 3, weight_I=weight, start=cold, tolerance=1e-7)
     assert warm.rounds < cold.rounds
     np.testing.assert_allclose(warm.weight_CN, cold.weight_CN, atol=1e-4)
+    assert warm.rounds <= 2  # the bias of the codes as they are is found again, centred
 
 
 def test_adaptive_ridge_empties_priced_concepts_that_do_not_pay() -> None:
@@ -157,10 +200,11 @@ def test_adaptive_ridge_empties_priced_concepts_that_do_not_pay() -> None:
     np.testing.assert_allclose(same.weight_CN, plain.weight_CN, atol=1e-6)
 
 
-def test_threads_do_not_change_a_bit() -> None:
-    codes, labels, weight = problem(3)
-    alone = fit_weighted(codes, labels, 3, weight_I=weight, threads=1)
-    together = fit_weighted(codes, labels, 3, weight_I=weight, threads=4)
+@pytest.mark.parametrize("classes", [2, 3, 4, 5])
+def test_threads_do_not_change_a_bit(classes: int) -> None:
+    codes, labels, weight = problem(classes)
+    alone = fit_weighted(codes, labels, classes, weight_I=weight, threads=1)
+    together = fit_weighted(codes, labels, classes, weight_I=weight, threads=4)
     assert (alone.weight_CN == together.weight_CN).all()
     assert (alone.bias_C == together.bias_C).all()
 

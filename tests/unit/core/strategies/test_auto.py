@@ -72,15 +72,15 @@ def test_no_cue_gives_no_imagined_cases(data: FitData) -> None:
     assert (predicted.seen_I >= 0).all()
 
 
-def test_of_near_equals_the_one_that_keeps_most_is_chosen() -> None:
+def test_of_near_equals_the_one_stated_first_is_chosen() -> None:
     judged = {
-        "bold": Judged(0.900, 0.8, 0.85),
-        "kind": Judged(0.897, 0.8, 0.95),
-        "same": Judged(0.897, 0.8, 0.95),
         "weak": Judged(0.880, 0.8, 0.99),
+        "bold": Judged(0.897, 0.8, 0.85),
+        "kind": Judged(0.897, 0.8, 0.95),  # keeps more of the shortcut as well
+        "best": Judged(0.900, 0.8, 0.85),
     }
-    assert chosen(judged) == "kind"
-    assert chosen({"bold": judged["bold"], "weak": judged["weak"]}) == "bold"
+    assert chosen(judged) == "bold"
+    assert chosen({"weak": judged["weak"], "best": judged["best"]}) == "best"
 
 
 def test_with_too_few_marks_what_was_said_of_concepts_still_counts(data: FitData) -> None:

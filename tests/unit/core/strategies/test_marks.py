@@ -12,7 +12,7 @@ from core.strategies.cues import cue_presence, disputed_share, learn_cues, tie
 from core.strategies.directions import cue_directions, within_labels
 from core.strategies.fitting import Plan, even_weights, fit_plan
 from core.strategies.groups import DRAWS, balance, subset_weights
-from core.strategies.sanity import check_words, untied
+from core.strategies.sanity import check_words, learnt_by_word, untied
 from tests.unit.core.strategies.worlds import (
     CLASSES,
     conflicting,
@@ -122,7 +122,7 @@ def test_swapped_words_are_refused() -> None:
     honest_data = fit_data(world, [*cue, *signs], 120)
     assert check_words(honest_data) == ()
     swapped = fit_data(world, turned([*cue, *signs]), 120)
-    found = untied(swapped, "correct")
+    found = untied(swapped, learnt_by_word(swapped, "correct"))
     assert (found.alike, found.cases) == (5, 5)
     assert tie(labels, world.present_IR[:, 1]) > 0.01
     with pytest.raises(FeedbackError, match=r"look swapped.*second person"):

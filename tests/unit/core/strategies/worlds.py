@@ -73,3 +73,35 @@ def conflicting(head: LinearHead, world: TokenWorld, start: int) -> float:
     rows = rows[against]
     right = head.logits(world.pooled()[rows]).argmax(1) == world.labels_I[rows]
     return float(right.mean())
+
+
+def graded_world(count: int, strength: float, seed: int = 0) -> TokenWorld:
+    """Signs that are clear in some cases and hardly to be seen in others, and an artefact that is
+    always clear: it comes with label 0 in `strength` of the cases, with label 1 in the others."""
+    rng = np.random.default_rng(seed)
+    axes = np.linalg.qr(np.random.default_rng(99).normal(size=(16, 16)))[0]
+    labels = np.arange(count) % 2
+    tokens = rng.normal(size=(count, PATCHES, 16)) * 0.6
+    shown = rng.random(count) < np.where(labels == 0, strength, 1 - strength)
+    blocks = np.zeros((count, 1, PATCHES), dtype=np.bool_)
+    for i in range(count):
+        tokens[i, rng.permutation(PATCHES)[:8]] += rng.uniform(0.0, 4.0) * axes[labels[i]]
+        if shown[i]:
+            square = np.zeros((SIDE, SIDE), dtype=np.bool_)
+            y, x = rng.integers(0, SIDE - 2), rng.integers(0, SIDE - 1)
+            square[y : y + 3, x : x + 2] = True
+            blocks[i, 0] = square.ravel()
+            tokens[i, blocks[i, 0]] += 5.0 * axes[4]
+    return TokenWorld(tokens.astype(np.float32), blocks, shown[:, None], labels)
+
+
+def clear_marks(world: TokenWorld, count: int) -> list[MarkedRegion]:
+    """Honest marks: `count` on the artefact, and signs in the `count` cases of each label where
+    they are clearest."""
+    marks = [world.mark(row, 0, 10) for row in world.rows_with(0, count)]
+    axes = np.linalg.qr(np.random.default_rng(99).normal(size=(16, 16)))[0]
+    for label in (0, 1):
+        rows = np.flatnonzero(world.labels_I == label)
+        clear = np.sort(world.tokens_IPD[rows] @ axes[label], axis=1)[:, -5:].mean(axis=1)
+        marks += [sign(world, int(row)) for row in rows[np.argsort(-clear)[:count]]]
+    return marks
