@@ -8,7 +8,7 @@ RUN_STAMP := $(VENV)/.insight-run
 DEV_STAMP := $(VENV)/.insight-dev
 BENCH_STAMP := $(VENV)/.insight-bench
 BENCHMARKS := relations_speed codes_size explain_latency concepts hierarchy naming segmentation \
-	faithfulness tiles sae_speed shortcut desk
+	faithfulness tiles sae_speed shortcut desk report data_forms
 PIP_FLAGS := --disable-pip-version-check --quiet
 
 .PHONY: run test check bench screenshots clean help

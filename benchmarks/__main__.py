@@ -8,6 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import Result, print_table, write_json
 
@@ -26,6 +27,8 @@ NAMES: tuple[str, ...] = (
     "segmentation",
     "tiles",
     "desk",
+    "report",
+    "data_forms",
 )
 
 
@@ -36,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seeds", default=None, help="comma-separated; default 0,1,2 (feedback: 0-4)"
     )
-    parser.add_argument("--only", default=None, help="feedback: protocols to run, comma-separated")
+    only = "feedback: protocols, report: forms; comma-separated"
+    parser.add_argument("--only", default=None, help=only)
+    parser.add_argument("--cases", type=int, default=None, help="report: how many cases")
     parser.add_argument("--quick", action="store_true", help="a small, unscored trial")
     return parser
 
@@ -48,7 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     seeds = tuple(getattr(module, "SEEDS", (0, 1, 2)))
     if options.seeds is not None:
         seeds = tuple(int(seed) for seed in options.seeds.split(","))
-    parts = {} if options.only is None else {"only": tuple(options.only.split(","))}
+    parts: dict[str, Any] = {}
+    if options.only is not None:
+        parts["only"] = tuple(options.only.split(","))
+    if options.cases is not None:
+        parts["cases"] = options.cases
     result: Result = module.run(seeds, quick=options.quick, **parts)
     print_table(result)
     if options.json is not None:

@@ -50,6 +50,7 @@ class Size:
     verdicts: int
     concepts: int
     opened: int  # cases from the first open one on that have an image file
+    every_file: bool = False  # every case has one
 
     @property
     def judged(self) -> int:
@@ -180,7 +181,7 @@ def _cases(
     """Images and cases in queue order; returns the case ids."""
     images, cases = _ids(size.cases, rng), _ids(size.cases, rng)
     opened = range(size.judged, size.judged + size.opened)
-    hashes = _files(folder, opened, rng)
+    hashes = _files(folder, range(size.cases) if size.every_file else opened, rng)
 
     def image_rows() -> Iterator[dict[str, Any]]:
         for at, image_id in enumerate(images):
@@ -188,8 +189,8 @@ def _cases(
             yield {
                 "id": image_id, "project_id": project_id, "relpath": f"{at:06d}.jpg",
                 "sha256": sha, "width": SIDE, "height": SIDE, "label": CLASSES[at % 3],
-                "split": "test", "group_name": None, "mask_path": None, "meta": {},
-                "created_at": START,
+                "split": "train" if size.every_file and at % 4 else "test", "group_name": None,
+                "mask_path": None, "meta": {}, "created_at": START,
             }  # fmt: skip
 
     def case_rows() -> Iterator[dict[str, Any]]:

@@ -3,7 +3,8 @@
 Every protocol is run with several seeds; keys are PROTOCOL.STRATEGY.METRIC. A protocol whose
 unfixed model has no gap is not scored: its targets are taken away and a note says so (the gate).
 Curves of score against the number of marked cases, and of what bad feedback does, are drawn into
-docs/figures by the same command. `--only decoy_digits,toy_colors` runs some protocols.
+docs/figures by the same command. `--only decoy_digits,toy_colors` runs some protocols, and
+`--only phantoms/efficiency` one part of a protocol that has parts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -44,15 +45,13 @@ def run(
     figures_folder: Path = FIGURES,
 ) -> Result:
     """All protocols, or `only` some; `quick` is a small trial, unscored and not drawn."""
-    unknown = sorted(set(only) - set(PROTOCOLS))
-    if unknown:
-        raise SystemExit(f"no protocol is called {unknown[0]}; there are {', '.join(PROTOCOLS)}")
+    asked = {name: part_of(name) for name in only or PROTOCOLS}
     metrics: list[Metric] = []
     notes: list[str] = ["QUICK TRIAL: not the benchmark's figures"] if quick else []
-    for name in only or PROTOCOLS:
-        protocol = load(name)
+    for name, (protocol, part) in asked.items():
         began = time.perf_counter()
-        figures = protocol.run(seeds[: getattr(protocol, "SEEDS", len(seeds))], quick)
+        run_it: Callable[..., Figures] = protocol.run
+        figures = run_it(seeds[: getattr(protocol, "SEEDS", len(seeds))], quick, **part)
         if not figures:
             notes.append(f"{name}: not measured: its data is not on this machine")
             metrics += missing(protocol)
@@ -66,6 +65,22 @@ def run(
         if not quick:
             draw(protocol, figures, figures_folder)
     return Result("feedback", tuple(seeds), tuple(metrics), tuple(notes))
+
+
+def part_of(name: str) -> tuple[Protocol, dict[str, str]]:
+    """The protocol of PROTOCOL or PROTOCOL/PART, and the part as an argument of its `run`.
+
+    Raises SystemExit, which names what there is, for another name.
+    """
+    protocol_name, _, part = name.partition("/")
+    if protocol_name not in PROTOCOLS:
+        raise SystemExit(f"no protocol is called {name}; there are {', '.join(PROTOCOLS)}")
+    protocol = load(protocol_name)
+    parts: tuple[str, ...] = getattr(protocol, "PARTS", ())
+    if part and part not in parts:
+        told = ", ".join(parts) or "none"
+        raise SystemExit(f"{protocol_name} has no part {part}; there are {told}")
+    return protocol, {"part": part} if part else {}
 
 
 def missing(protocol: Protocol) -> list[Metric]:

@@ -5,12 +5,14 @@ naevi), 400 ordinary ones (`same`) and 400 with both reversed (`reversed`), of a
 demo encoder and the shipped model have never seen. The shipped model judges them; the scripted
 reviewer of `benchmarks.reviewing` calls a cue spurious where at least half of its region lies on an
 artefact and correct where at least half lies on a sign of the lesion; she says at most one of each
-per case. Cases come in the order of the app's queue (unsure ones, unlike ones, some by chance).
-Every verdict counts. No strategy sees a true group; `dfr` and `oracle` do, as a yardstick.
+per case. Cases come in the order in which the app serves them by default (`phantom_queue`): dealt
+among its strategies, open ones planned anew after each ten verdicts. Every verdict counts. No
+strategy sees a true group; `dfr` and `oracle` do, as a yardstick.
 
 unfixed      the shipped head                masking   weights of rejected concepts set to zero
 concept_penalty, erase, groups, subsets, ...   strategies of core.strategies, 25 verdicts
 ours_N       `auto` after N verdicts; where it refuses, the head stays as it is and `refused` is 1
+once_N       as ours_N, the queue planned once, before the first verdict
 ours_random, ours_inverted, ours_misplaced, ours_wrong20   25 verdicts gone wrong, see `spoiled`
 teach_N      as ours_N, cases in the order of core.teaching, planned anew after each five verdicts
 chance_N     as ours_N, cases in random order
@@ -22,6 +24,8 @@ Legend: I images; P patches; N concepts; H, W pixels.
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,14 +44,15 @@ from benchmarks.phantom_project import (
     chance_order,
     encoded_tokens,
     pooled_codes,
-    queue_order,
     spoiled,
     taught,
 )
+from benchmarks.phantom_queue import served_all
 from core.errors import FeedbackError
 from core.heads import LinearHead, fit_head
 from core.phantoms.generator import generate
 from core.strategies import FitData, Outcome, fit_strategy
+from dashboard.services.project_settings import ProjectSettings
 
 NAME = "phantoms"
 SEEDS = 3  # a seed takes over five minutes
@@ -67,12 +72,14 @@ NOTES = (
     "rrr is not run: the input gradient of a linear head on pooled codes is the same at every "
     "patch of a concept; its concept-wise form is concept_penalty",
 )
-EARLY = (5, 10, 25)  # budgets at which orders are compared
+EARLY = (5, 10, 25, 50)  # budgets at which orders are compared
+PARTS = ("strategies", "efficiency", "quality")
 
 
-def run(seeds: Sequence[int], quick: bool = False) -> Figures:
-    """Figures by STRATEGY.METRIC, one value per seed."""
-    return over_seeds(one_seed, seeds, quick)
+def run(seeds: Sequence[int], quick: bool = False, part: str = "") -> Figures:
+    """Figures by STRATEGY.METRIC, one value per seed; `part`: of PARTS, what is left out is not
+    measured (the yardsticks always are)."""
+    return over_seeds(partial(one_seed, part=part), seeds, quick)
 
 
 def gate(means: Mapping[str, float]) -> Gate:
@@ -90,43 +97,68 @@ def targets(means: Mapping[str, float]) -> dict[str, Target]:
     }
 
 
-def one_seed(seed: int, quick: bool) -> dict[str, float]:
-    """All strategies of one seed."""
+def one_seed(seed: int, quick: bool, part: str = "") -> dict[str, float]:
+    """All strategies of one seed, or one part of them."""
     world = build(seed, Sizes(300, 100, 100) if quick else Sizes())
     reviewer = Reviewer(world)
-    order = queue_order(world)
-    found: dict[str, float] = {}
+    said = served_all(world, reviewer, BUDGETS)
+    found = _Found(world)
+    found.keep("unfixed", world.bundle.head)
+    found.keep("oracle", oracle(world))
+    found.keep("dfr", true_groups(world))
+    if part in ("", "strategies"):
+        _strategies(found, said[MAIN])
+    if part in ("", "efficiency"):
+        _efficiency(found, reviewer, said)
+    if part in ("", "quality"):
+        _quality(found, said[MAIN])
+    return found.figures
 
-    def keep(name: str, head: LinearHead, **further: float) -> None:
-        rows = {**world.accuracy(head), **further}
-        found.update({f"{name}.{key}": value for key, value in rows.items()})
-        _say(f"seed {seed}: {name} " + ", ".join(f"{k} {v:.3f}" for k, v in rows.items()))
 
-    keep("unfixed", world.bundle.head)
-    keep("oracle", oracle(world))
-    keep("dfr", true_groups(world))
-    main = reviewer.verdicts(order, MAIN)
-    keep("masking", masked(world, main))
+@dataclass
+class _Found:
+    """The figures of one seed so far."""
+
+    world: World
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def keep(self, name: str, head: LinearHead, **further: float) -> None:
+        """How good a head is, and what else is to be told of it."""
+        rows = {**self.world.accuracy(head), **further}
+        self.figures |= {f"{name}.{key}": value for key, value in rows.items()}
+        told = ", ".join(f"{key} {value:.3f}" for key, value in rows.items())
+        _say(f"seed {self.world.seed}: {name} {told}")
+
+    def automatic(self, name: str, said: Said, *, counts: bool = True) -> None:
+        """What the product makes of words: `auto`, and whether it refused or warned."""
+        head, flags = _head_and_flags(self.world, said, "auto")
+        told = {"cases": said.cases, "spurious": said.spurious} if counts else {}
+        self.keep(name, head, **flags, **told)
+
+
+def _strategies(found: _Found, main: Said) -> None:
+    found.keep("masking", masked(found.world, main))
     for name in STRATEGIES:
-        keep(name, *_head_and_flags(world, main, name)[:1])
+        found.keep(name, _head_and_flags(found.world, main, name)[0])
+
+
+def _efficiency(found: _Found, reviewer: Reviewer, said: Mapping[int, Said]) -> None:
+    """The queue of the app, and other orders beside it."""
+    world = found.world
     for budget in BUDGETS:
-        said = reviewer.verdicts(order, budget)
-        head, flags = _head_and_flags(world, said, "auto")
-        keep(f"ours_{budget}", head, **flags, cases=said.cases, spurious=said.spurious)
-    for quality in QUALITIES:
-        said = spoiled(world, main, quality)
-        head, flags = _head_and_flags(world, said, "auto")
-        keep(f"ours_{quality}", head, **flags)
+        found.automatic(f"ours_{budget}", said[budget])
+    once = served_all(world, reviewer, EARLY, ProjectSettings(seed=world.seed, replan_words=0))
     by_chance = chance_order(world)
     for budget in EARLY:
-        orders = {
-            "teach": taught(world, reviewer, budget),
-            "chance": reviewer.verdicts(by_chance, budget),
-        }
-        for name, said in orders.items():
-            head, flags = _head_and_flags(world, said, "auto")
-            keep(f"{name}_{budget}", head, **flags, cases=said.cases, spurious=said.spurious)
-    return found
+        found.automatic(f"once_{budget}", once[budget])
+        found.automatic(f"teach_{budget}", taught(world, reviewer, budget))
+        found.automatic(f"chance_{budget}", reviewer.verdicts(by_chance, budget))
+
+
+def _quality(found: _Found, main: Said) -> None:
+    """Words gone wrong."""
+    for quality in QUALITIES:
+        found.automatic(f"ours_{quality}", spoiled(found.world, main, quality), counts=False)
 
 
 def _head_and_flags(world: World, said: Said, name: str) -> tuple[LinearHead, dict[str, float]]:

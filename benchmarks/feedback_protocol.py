@@ -2,7 +2,8 @@
 
 A protocol is a module (or an object) with NAME, UNITS (metric -> unit), GAP (the metric of which
 STRATEGY.gap_closed is told, or None), REFERENCES ("STRATEGY.METRIC" -> published figure), NOTES,
-SEEDS (at most so many; where it has none, all that are asked for), and the functions
+SEEDS (at most so many; where it has none, all that are asked for), PARTS (what `run` can be asked
+for alone by `part=`; most have none), and the functions
 
     run(seeds, quick=False) -> {"STRATEGY.METRIC": [one value per seed]}; {} where data is missing
     targets(means)          -> {"STRATEGY.METRIC": Target}

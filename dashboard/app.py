@@ -12,9 +12,12 @@ import streamlit as st
 from dashboard.components.remember import remember
 from dashboard.screens import (
     agreement,
+    audit,
     concepts,
+    decisions,
     drift,
     groups,
+    home,
     queue,
     report,
     review,
@@ -22,6 +25,7 @@ from dashboard.screens import (
     settings,
     sign_in,
     studies,
+    trace,
     versions,
 )
 from dashboard.screens.context import Sitting, shown_as_sentence
@@ -34,22 +38,26 @@ if TYPE_CHECKING:
 
 SCREENS = (
     ("Review", "review", ":material/search:", review.page),
+    ("Home", "home", ":material/home:", home.page),
     ("Queue", "queue", ":material/format_list_numbered:", queue.page),
     ("Concepts", "concepts", ":material/category:", concepts.page),
     ("Runs", "runs", ":material/model_training:", runs.page),
     ("Versions", "versions", ":material/account_tree:", versions.page),
     ("Groups", "groups", ":material/groups:", groups.page),
     ("Drift", "drift", ":material/waves:", drift.page),
+    ("Trace", "trace", ":material/route:", trace.page),
     ("Report", "report", ":material/summarize:", report.page),
     ("Agreement", "agreement", ":material/handshake:", agreement.page),
     ("Case studies", "studies", ":material/school:", studies.page),
+    ("Audit", "audit", ":material/shield:", audit.page),
+    ("Decisions", "decisions", ":material/gavel:", decisions.page),
     ("Settings", "settings", ":material/tune:", settings.page),
 )
 # Screens behind the menus: what is done less often than reviewing.
 MODEL, TEAM = "Model", "Team"
 MENUS = {
-    "versions": MODEL, "groups": MODEL, "drift": MODEL,
-    "agreement": TEAM, "studies": TEAM, "settings": TEAM,
+    "versions": MODEL, "groups": MODEL, "drift": MODEL, "trace": MODEL,
+    "agreement": TEAM, "decisions": TEAM, "studies": TEAM, "audit": TEAM, "settings": TEAM,
 }  # fmt: skip
 
 

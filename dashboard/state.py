@@ -16,6 +16,7 @@ _SESSION = "insight.session"
 _ANSWERS = "insight.answers"
 _LEFT = "insight.signed_out"
 _LEASE = "insight.lease"
+_LAST = "insight.last_case"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,16 @@ class DeskState:
     def lease(self, case_id: str, *, at: float) -> None:
         """Note when a case's lease was taken; only the latest is remembered."""
         self._store[_LEASE] = (case_id, at)
+
+    @property
+    def last_case(self) -> str | None:
+        """The case that was last on the desk in this session, where other screens go on."""
+        found = self._store.get(_LAST)
+        return str(found) if found else None
+
+    @last_case.setter
+    def last_case(self, case_id: str) -> None:
+        self._store[_LAST] = case_id
 
     @property
     def session(self) -> str:

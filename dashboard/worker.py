@@ -23,6 +23,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -41,7 +42,9 @@ from dashboard.settings import Settings
 from db.errors import StoreError
 
 SWEEP_EVERY = 1.0  # seconds between two looks at the runs table
+LOOK_EVERY = 20.0  # seconds between two looks at the schedules
 PULSE_EVERY = 5.0  # seconds between two heartbeats of running runs
+LEARN_EVERY = 5.0  # seconds between two looks at what was said since the queues were planned
 # A run that takes its worker down this often is left alone (and shown as interrupted).
 MAX_ATTEMPTS = 20
 EXIT_BUSY = 3
@@ -58,6 +61,7 @@ class Worker:
         self._stop = threading.Event()
         self._active: set[str] = set()
         self._announced: set[str] = set()
+        self._looked = float("-inf")  # when the schedules were looked at
         # Launched once per process: dbos keeps one registry.
         DBOS(config=_config(settings))
 
@@ -75,8 +79,11 @@ class Worker:
         _log.info("worker ready (pid %d)", os.getpid())
         pulse = threading.Thread(target=self._pulse, name="insight-pulse", daemon=True)
         pulse.start()
+        learning = threading.Thread(target=self._learn, name="insight-learning", daemon=True)
+        learning.start()
         while not self._stop.is_set():
             self._sweep()
+            self._start_due()
             self._stop.wait(SWEEP_EVERY)
 
     def stop(self) -> None:
@@ -117,6 +124,17 @@ class Worker:
             if self._services.runs.announce(run.id, workflow_id):
                 self._announced.add(workflow_id)
 
+    def _start_due(self) -> None:
+        """Starts the exports that are due by their schedules, however many workers look."""
+        if time.monotonic() - self._looked < LOOK_EVERY:
+            return
+        self._looked = time.monotonic()
+        try:
+            for run_id in self._services.schedules.sweep():
+                _log.info("scheduled export %s is due: started", run_id)
+        except (SQLAlchemyError, StoreError):
+            _log.exception("the schedules cannot be read; trying again")
+
     def _pulse(self) -> None:
         """Shows that this worker and its running run are alive, also in the middle of a step."""
         while not self._stop.wait(PULSE_EVERY):
@@ -128,6 +146,12 @@ class Worker:
                     uow.commit()
             except (SQLAlchemyError, StoreError):
                 _log.exception("no heartbeat could be written")
+
+    def _learn(self) -> None:
+        """Lets the queues learn from what people say meanwhile; beside runs, never before them."""
+        while not self._stop.wait(LEARN_EVERY):
+            for version_id, moved in self._services.learning.sweep():
+                _log.info("queue of %s planned anew: %d cases moved", version_id, moved)
 
 
 def _durable(name: str, step: Callable[[], Facts]) -> Facts:

@@ -334,6 +334,7 @@ class PinRecord:
     frozen: dict[str, Any] = field(repr=False)
     removes: str | None
     created_at: datetime
+    people: dict[str, str] = field(default_factory=dict)  # reviewer id -> name, of those in frozen
 
 
 @dataclass(frozen=True)

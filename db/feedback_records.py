@@ -184,7 +184,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class AuditRecord:
-    """One line of the audit log."""
+    """One line of the audit log; people by the name that they have now."""
 
     id: int
     at: datetime
@@ -193,3 +193,5 @@ class AuditRecord:
     entity: str
     entity_id: str
     detail: dict[str, Any]
+    uid: str
+    project_id: str | None  # None: it belongs to the whole workspace

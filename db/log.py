@@ -23,7 +23,10 @@ from db.models import (
     Concept,
     ConceptMark,
     ConceptName,
+    Criterion,
+    Decision,
     Drawing,
+    Export,
     Member,
     ModelVersion,
     Note,
@@ -32,12 +35,16 @@ from db.models import (
     Proposal,
     ProposalDecision,
     QueueMark,
+    Redaction,
+    Retention,
+    Schedule,
     TrainingAnswer,
     Verdict,
     VersionEvent,
 )
 from db.repositories.base import Repository, same_content
 from db.repositories.recount import Recount
+from db.repositories.redactions import RedactionRepository
 from db.repositories.version_events import VersionEventRepository
 
 
@@ -93,6 +100,12 @@ _KINDS: dict[str, _Kind] = {
         _Kind(Collection, lambda row: f"collection {row.id}"),
         _Kind(Pin, lambda row: f"collection {row.collection_id}"),
         _Kind(TrainingAnswer, lambda row: f"collection {row.collection_id}"),
+        _Kind(Criterion, lambda row: f"criterion {row.measure}", ("project_id", "measure")),
+        _Kind(Decision, lambda row: "decisions"),
+        _Kind(Schedule, lambda row: f"schedule {row.schedule_id}", ("schedule_id",)),
+        _Kind(Export, lambda row: "exports"),
+        _Kind(Redaction, lambda row: f"redaction {row.person_id}"),
+        _Kind(Retention, lambda row: "retentions"),
     )
 }
 
@@ -138,6 +151,7 @@ class Log(Repository):
             for version_id in sorted(self._session.scalars(versions)):
                 Recount(self._session).everything(version_id)
             VersionEventRepository(self._session).refold(project_id)
+            RedactionRepository(self._session).refold(project_id)
         return new
 
     def _take(self, event: LoggedEvent) -> bool:

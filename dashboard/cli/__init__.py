@@ -5,19 +5,38 @@ refused (each part is named); 4 the request cannot be carried out (the reason is
 130 interrupted. Heavy libraries are imported inside the commands, so that --help is quick.
 """
 
-from dashboard.cli import attributes, compare, drift, engine, queue, runs, versions, work
+from dashboard.cli import (
+    attributes,
+    audit,
+    compare,
+    data,
+    drift,
+    engine,
+    lead,
+    queue,
+    reports,
+    runs,
+    trace,
+    versions,
+    work,
+)
 from dashboard.cli.shared import app, main, plain
 
 __all__ = [
     "app",
     "attributes",
+    "audit",
     "compare",
+    "data",
     "drift",
     "engine",
+    "lead",
     "main",
     "plain",
     "queue",
+    "reports",
     "runs",
+    "trace",
     "versions",
     "work",
 ]

@@ -1,9 +1,9 @@
-"""Commands that carry work in and out: demo, up, ingest, verdicts, report, doctor."""
+"""Commands that carry work in and out: demo, up, ingest, verdicts, doctor."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -146,22 +146,6 @@ def import_verdicts(
         typer.echo(f"  refused  line {problem.row}: {plain(problem.reason)}")
     if result.problems:
         raise typer.Exit(PROBLEMS)
-
-
-@app.command(epilog=EXIT_CODES)
-@guarded
-def report(
-    project: ProjectName,
-    out: Annotated[Path, typer.Option(help="File to write.")],
-    form: Annotated[
-        Literal["html", "csv", "json"], typer.Option("--format", help="Kind of file.")
-    ] = "html",
-    workspace: Workspace = None,
-) -> None:
-    """Write the report of a project: verdicts, concepts, runs, versions."""
-    services = open_services(workspace)
-    out.write_bytes(services.reports.export(services.projects.get(project).id, form))
-    typer.echo(f"report written to {plain(str(out))}")
 
 
 @app.command(epilog=EXIT_CODES)

@@ -66,7 +66,7 @@ def show(
     except REFUSALS as error:
         _without_picture(case, error)
         return None
-    st.query_params[CASE] = case.id
+    st.query_params[CASE] = sitting.state.last_case = case.id
     acks = {key: Ack(answer.ok, answer.message) for key, answer in sitting.state.answers.items()}
     viewer(
         links.layered(sitting, case),

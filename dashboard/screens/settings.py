@@ -7,6 +7,7 @@ from uuid import uuid4
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from dashboard.screens import bring_in
 from dashboard.screens.context import REFUSALS, Sitting
 from dashboard.viewmodels.settings import MembersView, MemberView, SettingsView
 from dashboard.views import chrome, settings_page
@@ -26,7 +27,9 @@ def page(sitting: Sitting) -> None:
     if said := st.session_state.pop(SAID, None):
         ok, text = said
         (answer.success if ok else answer.error)(chrome.plain(text))
-    review, people, history = st.tabs(["Rules of review", "Members", "History"])
+    review, people, words, history = st.tabs(
+        ["Rules of review", "Members", "Words from a file", "History"]
+    )
     with review:
         settings_page.standing(view)
         if members.mine == "lead":
@@ -36,6 +39,11 @@ def page(sitting: Sitting) -> None:
             settings_page.read_only(view)
     with people:
         _members(sitting, members)
+    with words:
+        if members.mine == "lead":
+            bring_in.tab(sitting)
+        else:
+            st.caption("Only a lead can bring in what others said.")
     with history:
         settings_page.changes(rules.history(sitting.project.id))
 

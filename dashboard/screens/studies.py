@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboard.screens import training
+from dashboard.screens import tracing, training
 from dashboard.screens.context import REFUSALS, Sitting
 from dashboard.screens.queue import review_page
 from dashboard.screens.study_links import COLLECTION, PIN, SAID, TRAIN, go, picture_of, say
@@ -251,6 +251,7 @@ def _acts(sitting: Sitting, pin: PinView) -> None:
             review_page(), label="Open the case", icon=":material/open_in_new:",
             query_params={"case": pin.case_id}, help="Open it on the Review screen",
         )  # fmt: skip
+        tracing.link(case=pin.case_id)
         with st.popover("Take it out", icon=":material/delete:"):
             st.markdown("The case leaves this collection. What was said of it stays.")
             st.button(

@@ -5,7 +5,7 @@ The address says all (?version, ?show, ?before, ?after), so that a comparison ca
 
 import streamlit as st
 
-from dashboard.screens import deciding, judged
+from dashboard.screens import deciding, judged, tracing
 from dashboard.screens.context import REFUSALS, Sitting, shown_as_sentence
 from dashboard.screens.telling import tell
 from dashboard.viewmodels.versions import VersionDetail, VersionRow
@@ -91,6 +91,7 @@ def _version(sitting: Sitting, chosen: VersionRow) -> None:
         view = sitting.services.versions.view(chosen.id)
         versions_page.heading(view)
         versions_page.facts(view)
+        tracing.link("Which verdicts shaped it", find=view.row.hash)
         deciding.decide(sitting, view, PLACE)
         if view.row.state == "active":
             _back(sitting)

@@ -196,7 +196,7 @@ class AgreementService:
             if row.id not in {each.id for each in before}:
                 uow.audit.append(
                     actor=row.reviewer, action="adjudication.given", entity=subject,
-                    entity_id=subject_id,
+                    entity_id=subject_id, project_id=project_id,
                     detail={"value": value, "reason": text, "revision": row.revision},
                 )  # fmt: skip
             uow.commit()

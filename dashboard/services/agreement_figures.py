@@ -39,7 +39,7 @@ CUE_WORDS = ("correct", "spurious")
 UNSURE = "unsure"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Said:
     """What one person said of one item."""
 

@@ -373,5 +373,5 @@ def _audit(uow: UnitOfWork, version: VersionRecord, kept: NamesKept, *, wrote: i
     if wrote or (first and kept.lost):
         uow.audit.append(
             actor="engine", action=ACTION, entity="version", entity_id=version.id,
-            detail=asdict(kept),
+            detail=asdict(kept), project_id=version.project_id,
         )  # fmt: skip

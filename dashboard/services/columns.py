@@ -87,6 +87,7 @@ class ColumnService:
                     entity_id=project_id,
                     detail={"column": column, "value": value, "reason": reason,
                             "revision": row.revision},
+                    project_id=project_id,
                 )  # fmt: skip
             uow.commit()
         return _view(row)

@@ -199,6 +199,7 @@ class ConceptService:
                     actor=event.reviewer or "", action="concept.renamed", entity="concept",
                     entity_id=concept_id,
                     detail={"from": former.name, "to": text, "revision": event.revision},
+                    project_id=former.project_id,
                 )  # fmt: skip
             uow.commit()
         return name_event(event)
@@ -228,6 +229,7 @@ class ConceptService:
                 uow.audit.append(
                     actor=record.reviewer, action=f"concept.{kind}", entity="concept",
                     entity_id=concept_id, detail={"value": value, "revision": record.revision},
+                    project_id=record.project_id,
                 )  # fmt: skip
             uow.commit()
         return rows.mark_event(record)

@@ -194,6 +194,7 @@ class DiscoveryService:
                 action="splits.draw",
                 entity="project",
                 entity_id=images[0].project_id,
+                project_id=images[0].project_id,
                 detail={"images": len(drawn)},
             )
             uow.commit()

@@ -117,6 +117,7 @@ class DriftSteps:
             uow.audit.append(
                 actor="worker", action="run.succeeded", entity="run", entity_id=run.id,
                 detail={"task": TASK, "alert": found.alert, "p": found.p},
+                project_id=run.project_id,
             )  # fmt: skip
             uow.commit()
         return {"alert": found.alert, "p": found.p}

@@ -220,7 +220,7 @@ def _propose(uow: UnitOfWork, asked: _Asked) -> ProposalRecord:
     if not repeat:
         uow.audit.append(
             actor=record.reviewer, action="hierarchy.proposed", entity="proposal",
-            entity_id=record.id,
+            entity_id=record.id, project_id=record.project_id,
             detail={
                 "kind": record.kind, "concept": record.concept, "target": record.target,
                 "relation": record.relation_kind, "parts": list(record.parts),
@@ -300,7 +300,7 @@ def _decide(
         word = "accepted" if accepted else "declined"
         uow.audit.append(
             actor=decision.reviewer, action=f"hierarchy.{word}", entity="proposal",
-            entity_id=proposal_id,
+            entity_id=proposal_id, project_id=proposal.project_id,
             detail={"kind": proposal.kind, "concept": proposal.concept, "target": proposal.target},
         )  # fmt: skip
     return decision

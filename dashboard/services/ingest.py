@@ -146,6 +146,7 @@ class IngestService:
                     action="project.create",
                     entity="project",
                     entity_id=known.id,
+                    project_id=known.id,
                     detail={"root": str(root)},
                 )
                 uow.commit()
@@ -189,6 +190,7 @@ class IngestService:
                     action="image.update",
                     entity="image",
                     entity_id=image.id,
+                    project_id=run.project.id,
                     detail={
                         "before": vars(_Known.of(image)) | {"columns": image.meta},
                         "after": vars(facts) | {"columns": meta},

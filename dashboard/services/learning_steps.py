@@ -199,7 +199,7 @@ class LearningSteps:
             )  # fmt: skip
             uow.audit.append(
                 actor="worker", action="run.succeeded", entity="run", entity_id=run.id,
-                detail={"version": version.hash},
+                detail={"version": version.hash}, project_id=run.project_id,
             )  # fmt: skip
             uow.commit()
         forget(self.settings, run.project_id, run.id)

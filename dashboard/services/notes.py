@@ -94,5 +94,6 @@ def _audit(uow: UnitOfWork, row: NoteRecord, action: str) -> None:
         "kind": row.kind, "case": row.case_id, "concept": row.concept_id, "removes": row.removes,
     }  # fmt: skip
     uow.audit.append(
-        actor=row.reviewer, action=action, entity="note", entity_id=row.id, detail=detail
-    )
+        actor=row.reviewer, action=action, entity="note", entity_id=row.id, detail=detail,
+        project_id=row.project_id,
+    )  # fmt: skip

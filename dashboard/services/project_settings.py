@@ -53,6 +53,8 @@ class ProjectSettings:
     control_share    of the places filled by chance, so that there is something to compare with
     overlap_share    of the cases wanted by more than one person, so that agreement can be measured
     reviews_wanted   how many people are to judge each of those
+    replan_words     verdicts after which the cases that nobody has begun are ordered anew while
+                     people review, 0: only by a run or a lead; never in blind or random order
     lease_minutes    how long an opened case is kept for whoever opened it, since their last act
     near_miss_margin probability by which the decision led below which a right one is a near miss
     tolerance        share of held-out accuracy, and of worst-group accuracy, that a new version may
@@ -75,6 +77,7 @@ class ProjectSettings:
     control_share: float = 0.1
     overlap_share: float = 0.2
     reviews_wanted: int = 2
+    replan_words: int = 10
     lease_minutes: int = 10
     near_miss_margin: float = 0.2
     tolerance: float = 0.03
@@ -115,6 +118,7 @@ def parse(raw: Mapping[str, Any]) -> ProjectSettings:
         "control_share": partial(_share, "control_share"),
         "overlap_share": partial(_share, "overlap_share"),
         "reviews_wanted": partial(_whole, "reviews_wanted", 1, 10),
+        "replan_words": partial(_whole, "replan_words", 0, 1000),
         "lease_minutes": partial(_whole, "lease_minutes", 1, 24 * 60),
         "near_miss_margin": partial(_share, "near_miss_margin"),
         "tolerance": partial(_share, "tolerance"),

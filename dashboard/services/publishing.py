@@ -13,6 +13,7 @@ from core.errors import BundleError
 from dashboard.services.carrying import NamesKept, carry, match_former, named_before
 from dashboard.services.engines import Engines
 from dashboard.services.progress import Progress, part, silent
+from dashboard.services.surroundings import surroundings
 from db.records import (
     ImageRecord,
     NewCase,
@@ -285,5 +286,12 @@ def _audit(uow: UnitOfWork, version: VersionRecord, run_id: str | None, cases: i
         action="version.publish",
         entity="version",
         entity_id=version.id,
-        detail={"hash": version.hash, "run": run_id, "cases": cases, "state": version.state},
+        project_id=version.project_id,
+        detail={
+            "hash": version.hash,
+            "run": run_id,
+            "cases": cases,
+            "state": version.state,
+            "software": surroundings(),
+        },
     )

@@ -24,6 +24,7 @@ from dashboard.viewmodels.queue import (
     QueuePage,
 )
 from db.desk_records import QueueMark, QueuePlace, QueueRecord, QueueSlice
+from db.people import person_key
 from db.records import VersionRecord, utc_now
 from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
@@ -81,6 +82,7 @@ class QueueService:
             version = uow.versions.get(version_id)
             rules = settings_in(uow, version.project_id)
             facts = queue_scores.read(uow, version)
+            said = uow.plan.said(version.project_id)
             if begun:
                 kept = uow.plan.begun(version_id, self._now())
             elif keep:
@@ -91,10 +93,11 @@ class QueueService:
             uow.audit.append(
                 actor=uow.reviewers.get(by).name if by is not None else "engine",
                 action=planning.PLANNED, entity="version", entity_id=version_id,
+                project_id=version.project_id,
                 detail={
                     "seed": rules.seed, "weights": rules.as_json()["weights"],
                     "control_share": rules.control_share, "cases": len(places), "kept": len(kept),
-                    "notes": list(notes),
+                    "said": said, "notes": list(notes),
                 },
             )  # fmt: skip
             uow.commit()
@@ -261,6 +264,7 @@ class QueueService:
                 uow.audit.append(
                     actor=row.reviewer, action=f"case.{kind}", entity="queue mark",
                     entity_id=row.id, detail={"case": case_id, "reason": text},
+                    project_id=row.project_id,
                 )  # fmt: skip
             if kind in {"skip", "escalate"}:
                 uow.queue.release(case_id, reviewer_id)
@@ -299,7 +303,8 @@ class QueueService:
             uow.audit.append(
                 actor=uow.reviewers.get(by_id).name, action="cases.assigned",
                 entity="assignment", entity_id=id,
-                detail={"assignee": uow.reviewers.get(assignee_id).name, "cases": len(cases)},
+                detail={"assignee": person_key(assignee_id), "cases": len(cases)},
+                project_id=project_id,
             )  # fmt: skip
             uow.commit()
         return len(cases)
@@ -370,5 +375,6 @@ def _assign(
         uow.audit.append(
             actor=row.by, action="case.assigned" if assigned else "case.unassigned",
             entity="assignment", entity_id=row.id,
-            detail={"case": case_id, "assignee": row.assignee},
+            detail={"case": case_id, "assignee": person_key(assignee_id)},
+            project_id=row.project_id,
         )  # fmt: skip

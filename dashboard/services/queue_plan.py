@@ -4,7 +4,8 @@ Each strategy ranks the cases by a score of its own, [0, 1]; zero means "not for
 Places are then dealt out: each place goes to the strategy that is furthest behind its share of
 the places so far (a weighted round robin, as in Stride scheduling, Waldspurger 1995), which puts
 its best case there that has no place yet. So every strategy is met from the start, in the stated
-proportion, and each case has one reason: the strategy that put it there. `control` deals cases by
+proportion, and each case has one reason: the strategy that put it there. Where the open cases are
+planned anew while people review, the places dealt so far go on counting. `control` deals cases by
 chance. A strategy that has run out of cases leaves its places to the others; what nobody wants
 comes last, by chance. The whole is a function of the inputs and the seed.
 
@@ -120,6 +121,7 @@ def plan(
     control_share: float,
     held_out_I: NDArray[np.bool_],
     seed: int,
+    served: Mapping[str, int] | None = None,
 ) -> list[Place]:
     """A place for each case; orders are a permutation of 0..I-1.
 
@@ -128,6 +130,8 @@ def plan(
         weights: per strategy, >= 0, relative to each other.
         control_share: of the places, [0, 1]; the rest is shared by the strategies.
         held_out_I: cases that come after all others.
+        served: strategy -> places that it filled before these: shares hold over both together, so
+            that a queue that is planned anew often does not begin with the largest share each time.
     """
     count = len(held_out_I)
     rng = np.random.default_rng(seed)
@@ -137,7 +141,8 @@ def plan(
     taken = 0
     for part in (False, True):
         rows = [int(row) for row in chance_I if bool(held_out_I[row]) is part]
-        for row, strategy, score in _deal(rows, scores, shares):
+        before = {} if part or served is None else served
+        for row, strategy, score in _deal(rows, scores, shares, before):
             places[row] = Place(taken, strategy, score)
             taken += 1
     return [place for place in places if place is not None]
@@ -165,11 +170,12 @@ def _deal(
     rows: Sequence[int],
     scores: Mapping[str, NDArray[np.float64]],
     shares: Mapping[str, float],
+    served: Mapping[str, int],
 ) -> list[tuple[int, str, float]]:
     """(row, strategy, score) in the order of the queue. `rows` come in the order of chance."""
     waiting = {name: _ranked(rows, scores, name) for name, share in shares.items() if share > 0}
     heads = dict.fromkeys(waiting, 0)
-    behind = dict.fromkeys(waiting, 0.0)
+    behind = _behind(waiting, shares, served)
     controls = ceil(shares.get(CONTROL, 0.0) * len(rows))  # what is left over is no control
     dealt: list[tuple[int, str, float]] = []
     gone: set[int] = set()
@@ -187,6 +193,24 @@ def _deal(
         gone.add(row)
         dealt.append((row, name, float(scores[name][row]) if name in scores else 0.0))
     return dealt + [(row, REST, 0.0) for row in rows if row not in gone]
+
+
+def _behind(
+    waiting: Mapping[str, Sequence[int]], shares: Mapping[str, float], served: Mapping[str, int]
+) -> dict[str, float]:
+    """How many places each strategy is behind its share of those that were filled before.
+
+    Of the strategies that have cases, among themselves; a place at most either way, so that one
+    that had no case for long does not take the queue over when it has some.
+    """
+    live = [name for name, rows in waiting.items() if rows]
+    filled = sum(served.get(name, 0) for name in live)
+    total = sum(shares[name] for name in live) or 1.0
+    behind = dict.fromkeys(waiting, 0.0)
+    for name in live:
+        due = shares[name] / total * filled - served.get(name, 0)
+        behind[name] = min(max(due, -1.0), 1.0)
+    return behind
 
 
 def _next_free(

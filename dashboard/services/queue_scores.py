@@ -28,6 +28,7 @@ from db.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
     from core.artifacts import ModelBundle
+    from core.teaching import Lessons
     from dashboard.services.pooled import PooledStore
 
 Array = NDArray[np.float64]
@@ -65,19 +66,25 @@ class Scores:
 
     by_strategy: dict[str, Array]
     notes: tuple[str, ...]
+    about_I: NDArray[np.int64] | None = None
+    """The concept that each case would teach most about [I], -1 for none; None: not known."""
 
 
-def read(uow: UnitOfWork, version: VersionRecord) -> Facts:
-    """All that is needed, in one reading unit of work."""
+def read(uow: UnitOfWork, version: VersionRecord, *, among: Sequence[str] | None = None) -> Facts:
+    """All that is needed, in one reading unit of work.
+
+    Args:
+        among: the cases to read of; None: every case. What is said of concepts comes from all.
+    """
     key = version.project_id, version.dictionary_hash
     # By content: the order they have now must not decide the order they get.
-    rows = tuple(sorted(uow.queue.rows(version.id), key=lambda row: row.sha256))
+    rows = tuple(sorted(uow.queue.rows(version.id, among), key=lambda row: row.sha256))
     said = uow.queue.progress(version.id, "").by_reviewer
     numbers = uow.concepts.ids(*key)
     return Facts(
         rows=rows,
-        figures=uow.plan.figures(version.id) if any(row.explained for row in rows) else (),
-        reconstructions=uow.plan.reconstructions(version.id),
+        figures=uow.plan.figures(version.id, among) if any(row.explained for row in rows) else (),
+        reconstructions=uow.plan.reconstructions(version.id, among),
         disputed=uow.plan.disputed(version.project_id, version.id) if len(said) > 1 else {},
         judged=uow.plan.judged(*key),
         artefacts=uow.plan.artefacts(*key),
@@ -101,18 +108,20 @@ def scores(facts: Facts, version: VersionRecord, codes: Codes | None, *, seed: i
     )
     features = _features(pooled_IN, probability_IC, seed)
     suspected_N = _suspected(facts, contribution_IN)
+    lessons = _teaching(
+        facts, version, probability_IC, pooled_IN, weight_CN, suspected_N, notes, seed
+    )
     return Scores(
         {
             "uncertain": queue_plan.uncertainty(probability_IC),
             "explanation": _doubtful(facts, at, notes),
             "experts": _spread(facts.disputed, at),
             "shortcut": _shortcut(contribution_IN, suspected_N),
-            "teach": _teaching(
-                facts, version, probability_IC, pooled_IN, weight_CN, suspected_N, notes, seed
-            ),
+            "teach": np.zeros(len(rows)) if lessons is None else lessons.score_I,
             "diverse": queue_plan.coverage(features, seed=seed),
         },
         tuple(notes),
+        None if lessons is None else lessons.concept_I,
     )
 
 
@@ -231,17 +240,17 @@ def _shortcut(contribution_IN: Any, suspected_N: Array) -> Array:
 def _teaching(
     facts: Facts, version: VersionRecord, probability_IC: Array, pooled_IN: Any, weight_CN: Any,
     suspected_N: Array, notes: list[str], seed: int,
-) -> Array:  # fmt: skip
+) -> Lessons | None:  # fmt: skip
     """What a word on each case is expected to change in the next run; see core.teaching."""
     from core.teaching import teach
 
     if pooled_IN is None or weight_CN is None:
-        return np.zeros(len(facts.rows))
+        return None
     number = {name: index for index, name in enumerate(version.classes)}
     labels_I = np.array([number.get(row.label or "", -1) for row in facts.rows])
     if not (labels_I >= 0).any():
         notes.append("No image has a label: what would teach the next run is not known.")
-        return np.zeros(len(facts.rows))
+        return None
     spurious_N, correct_N = np.zeros(pooled_IN.shape[1]), np.zeros(pooled_IN.shape[1])
     for concept, (spurious, correct) in facts.words.items():
         if concept < len(spurious_N):
@@ -252,14 +261,17 @@ def _teaching(
     return teach(
         pooled_IN, labels_I, probability_IC, weight_CN, spurious_N=spurious_N,
         correct_N=correct_N, suspicion_N=suspected_N, open_I=open_I, seed=seed,
-    ).score_I  # fmt: skip
+    )  # fmt: skip
 
 
 def _words(
     uow: UnitOfWork, project_id: str, dictionary_hash: str
 ) -> dict[int, tuple[float, float]]:
+    return words_of(feedback.current_payload(uow, project_id, dictionary_hash))
+
+
+def words_of(payload: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
     """Concept -> words against it and for it: the evidence's probability times its words."""
-    payload = feedback.current_payload(uow, project_id, dictionary_hash)
     found: dict[int, tuple[float, float]] = {}
     for each in feedback.evidence_of(payload).concepts:
         said = each.probability * each.words, (1.0 - each.probability) * each.words

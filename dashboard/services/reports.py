@@ -1,242 +1,326 @@
 """The report: what was reviewed, what was found, what was done about it, and from where.
 
-The files are documented in docs/files.md. The JSON is one object with the fields of ReportView
-(times as ISO 8601 in UTC, tuples as lists), plus "format": "insight-report", "schema": 1 and
-"verdicts_standing", a list with one object per standing verdict.
+`content` is everything but the cases; `cases` yields these one after another, so that a report of
+any length is made in bounded memory. Rendering is elsewhere (report_html.py, report_pdf.py,
+data_*.py): all forms say the same because they are made of these two.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Protocol
 
-from core.errors import ConfigError, InputError
-from dashboard.services import run_view
-from dashboard.services.concepts import name_event
-from dashboard.services.engines import read_verified
-from dashboard.services.overlays import data_uri, overlay
-from dashboard.services.tables import write_csv
-from dashboard.viewmodels import ConceptTally, NameEvent, ProjectView, ReportView
-from db.feedback_records import VerdictExport, VerdictRecord
-from db.records import CaseRecord, CueRecord, ProjectRecord, VersionRecord, utc_now
+from dashboard.services import (
+    case_content,
+    report_agreement,
+    report_history,
+    report_limits,
+    report_model,
+    report_provenance,
+    report_review,
+)
+from dashboard.services.folded import Folded
+from dashboard.services.project_settings import ProjectSettings
+from dashboard.services.report_coverage import coverage
+from dashboard.services.report_scope import ReportScope, Resolved, only_for, resolve
+from dashboard.services.report_words import count
+from dashboard.services.settings_of import settings_in
+from dashboard.viewmodels.drift import DriftView
+from dashboard.viewmodels.groups import GroupsView
+from dashboard.viewmodels.modes import ExamplePicture
+from dashboard.viewmodels.report_content import (
+    CaseContent,
+    Cover,
+    CoveragePart,
+    CriterionLine,
+    Figure,
+    PersonPart,
+    ReportContent,
+    SpuriousConcept,
+)
+from dashboard.viewmodels.success import CriterionOutcome
+from db.records import ReviewerRecord, utc_now
+from db.report_records import AssessmentRow
 from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
-Format = Literal["html", "csv", "json"]
-SCHEMA = 1
-PICTURES = 6
-PICTURE_SIDE = 360  # pixels
-TEMPLATES = Path(__file__).parent / "templates"
-CSV_COLUMNS: tuple[str, ...] = (
-    "id", "project", "image", "image_sha256", "version_hash", "concept", "concept_name",
-    "prediction", "label", "reviewer", "value", "scope", "reason", "comment", "revision",
-    "created_at", "notice",
-)  # fmt: skip
+BY_PROGRAM = "the program itself, by a schedule"
+KEPT = 4  # contents
+NO_VERSION = "There is no model version yet: discover concepts first."
+ONE_CASE = "One case makes no groups."
+
+
+class Criteria(Protocol):
+    """What is needed of SuccessService."""
+
+    def outcomes(
+        self, project_id: str, version_hash: str | None = None
+    ) -> tuple[CriterionOutcome, ...]:
+        """The criteria that stand and whether they hold."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A spurious cue drawn over its image."""
+class _Beside:
+    """What other services say; read before the report's own transaction."""
 
-    src: str  # data URI
-    alt: str
-    width: int
-    height: int
-    name: str
-    image_name: str
-    prediction: str
-    label: str | None
-    causal_effect: float  # logit units
-    spurious: int
+    figures: tuple[Figure, ...]
+    groups: tuple[GroupsView, ...]
+    groups_note: str
+    drift: DriftView | None
+    drift_note: str
+    criteria: tuple[CriterionLine, ...]
 
 
 class ReportService:
-    """Summaries of a project, on the screen and as files."""
+    """What a report says, for the screen and for every form of it."""
 
-    def __init__(self, uow: UnitOfWorkFactory) -> None:
+    def __init__(
+        self,
+        uow: UnitOfWorkFactory,
+        groups: report_model.Groups,
+        drift: report_history.Drifts,
+        success: Criteria | None = None,
+        *,
+        folded: Folded | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._uow = uow
+        self._groups, self._drift, self._success = groups, drift, success
+        self._folded = folded or Folded()
+        self._now = now
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[object, ReportContent] = OrderedDict()
 
-    def view(self, project_id: str) -> ReportView:
-        """The summary as it stands now. Raises NotFound."""
+    def person(self, reviewer_id: str) -> ReviewerRecord:
+        """Who asks. Raises NotFound."""
         with self._uow(read_only=True) as uow:
-            return _view(uow, uow.projects.find(project_id), utc_now())
+            return uow.reviewers.get(reviewer_id)
 
-    def export(self, project_id: str, fmt: Format | str) -> bytes:
-        """The report as a file's bytes, UTF-8.
+    def pictures(self, row: SpuriousConcept) -> tuple[ExamplePicture, ...]:
+        """The examples of a concept with their maps."""
+        wanted = [each.case_id for each in row.examples]
+        with self._uow(read_only=True) as uow:
+            cues = {cue.id: cue for own in uow.cues.list_for(wanted).values() for cue in own}
+        return tuple(
+            ExamplePicture(
+                each.case_id, each.image_id, each.image_name, each.label, each.prediction,
+                cues[each.cue_id].activation,
+                (cues[each.cue_id].grid_rows, cues[each.cue_id].grid_cols),
+                cues[each.cue_id].map_u8,
+            )
+            for each in row.examples
+            if each.cue_id in cues
+        )  # fmt: skip
 
-        "html": one standalone page with pictures. "csv": one row per standing verdict, safe in
-        spreadsheets. "json": see the module's docstring.
+    def resolve(
+        self, project_id: str, scope: ReportScope, person: ReviewerRecord | None = None
+    ) -> Resolved:
+        """The scope looked up, as far as this person may see it.
+
+        Raises NotFound, ConfigError, InsightError (others' words while the review is blind).
         """
-        match fmt:
-            case "html":
-                return self._html(project_id)
-            case "csv":
-                return self._csv(project_id)
-            case "json":
-                return self._json(project_id)
-        # Reached where a caller's text was not checked against Format.
-        raise ConfigError(f"the format must be html, csv or json, not {fmt!r}")
-
-    def _csv(self, project_id: str) -> bytes:
         with self._uow(read_only=True) as uow:
-            project = uow.projects.find(project_id)
-            rows = uow.verdicts.export(project.id)
-        return write_csv(CSV_COLUMNS, (_verdict_dict(row, project.notice) for row in rows))
+            return _resolved(uow, project_id, scope, person)
 
-    def _json(self, project_id: str) -> bytes:
+    def size(
+        self, project_id: str, scope: ReportScope, person: ReviewerRecord | None = None
+    ) -> int:
+        """How many cases the report would tell of."""
         with self._uow(read_only=True) as uow:
-            project = uow.projects.find(project_id)
-            report = _view(uow, project, utc_now())
-            rows = uow.verdicts.export(project.id)
-        body = {"format": "insight-report", "schema": SCHEMA, **asdict(report)}
-        body["verdicts_standing"] = [_verdict_dict(row, None) for row in rows]
-        return json.dumps(body, indent=2, default=_plain, allow_nan=False).encode("utf-8")
+            return uow.report.case_total(_resolved(uow, project_id, scope, person).selection)
 
-    def _html(self, project_id: str) -> bytes:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    def content(
+        self, project_id: str, scope: ReportScope, person: ReviewerRecord | None = None
+    ) -> ReportContent:
+        """Everything but the cases. An empty project gives a report that says so.
 
+        Args:
+            project_id: id or name.
+            person: who asks; None: the program, by a schedule. While a review is blind, somebody
+                who is no lead gets a report on their own words alone.
+
+        Raises as `resolve`.
+        """
         with self._uow(read_only=True) as uow:
-            project = uow.projects.find(project_id)
-            report = _view(uow, project, utc_now())
-            chosen = _spurious_cues(uow, project.id)
-            version = uow.versions.active(project.id)
-        pictures = [p for item in chosen if (p := _picture(Path(project.root), *item)) is not None]
-        environment = Environment(
-            loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-        )
-        page = environment.get_template("report.html.j2").render(
-            report=report, pictures=pictures, provenance=_provenance(report, version)
-        )
-        return page.encode("utf-8")
+            found = _resolved(uow, project_id, scope, person)
+            key = (found.selection, scope, person and person.id, _stamp(uow))
+        with self._lock:
+            known = self._kept.get(key)
+        if known is not None:
+            return known
+        beside = self._beside(found)
+        with self._uow(read_only=True) as uow:
+            made = _content(uow, found, beside, person, self._now())
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+    def cases(
+        self, project_id: str, scope: ReportScope, person: ReviewerRecord | None = None
+    ) -> Iterator[CaseContent]:
+        """The cases, a page of them in memory at a time; each page is a transaction of its own.
+
+        Raises as `resolve`, at the first case.
+        """
+        with self._uow(read_only=True) as uow:
+            found = _resolved(uow, project_id, scope, person)
+            pages = tuple(found.pages(uow))
+        for ids in pages:
+            with self._uow(read_only=True) as uow:
+                told = tuple(case_content.page(uow, found, ids, self._folded))
+            yield from told
+
+    def _beside(self, found: Resolved) -> _Beside:
+        """Figures of the whole version and project, from the services that own them."""
+        project, version = found.project.id, found.version
+        view, note = report_history.drift(self._drift, found.selection)
+        figures: tuple[Figure, ...] = ()
+        groups: tuple[GroupsView, ...] = ()
+        why = NO_VERSION if version is None else ONE_CASE
+        if version is not None and found.scope.case_id is None:
+            figures, groups, why = report_model.group_figures(self._groups, project, version.id)
+        return _Beside(figures, groups, why, view, note, self._criteria(found))
+
+    def _criteria(self, found: Resolved) -> tuple[CriterionLine, ...]:
+        if self._success is None:
+            return ()
+        named = found.version.hash if found.version and found.scope.version else None
+        return tuple(
+            CriterionLine(
+                each.measure, each.label, each.comparator, each.threshold, each.value, each.low,
+                each.high, each.passed, each.why or each.reason, each.sentence,
+            )
+            for each in self._success.outcomes(found.project.id, named)
+        )  # fmt: skip
 
 
-def _view(uow: UnitOfWork, project: ProjectRecord, now: datetime) -> ReportView:
-    version = uow.versions.active(project.id)
-    cases = uow.cases.counts(version.id) if version else None
-    verdicts = uow.verdicts.counts(project.id)
-    assessments = uow.assessments.counts(project.id)
-    reviewed = _reviewed_images(uow, project.id)
-    return ReportView(
-        project=ProjectView(
-            project.id, project.name, project.classes, project.notice,
-            version.hash if version else None, cases.total if cases else 0, reviewed,
-        ),
-        version=run_view.version_view(version) if version else None,
+def _resolved(
+    uow: UnitOfWork, project_id: str, scope: ReportScope, person: ReviewerRecord | None
+) -> Resolved:
+    return resolve(uow, project_id, scope, only=only_for(uow, project_id, person))
+
+
+def _stamp(uow: UnitOfWork) -> tuple[int, int]:
+    """Changes with every word and every audit row, and nothing changes without one."""
+    last = uow.audit.list(limit=1)
+    return uow.agreement.stamp(), last[0].id if last else 0
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What people said within the scope."""
+
+    figures: tuple[Figure, ...]
+    assessed: tuple[AssessmentRow, ...]
+    people: tuple[PersonPart, ...]
+    ranking: tuple[SpuriousConcept, ...]
+    coverage: CoveragePart
+
+
+def _content(
+    uow: UnitOfWork, found: Resolved, beside: _Beside, person: ReviewerRecord | None, now: datetime
+) -> ReportContent:
+    sel, rules = found.selection, settings_in(uow, found.project.id)
+    ids = found.case_ids(uow)
+    model, learnt = _model(uow, found)
+    words = _words(uow, found)
+    agreed, still_open = report_agreement.agreement(uow, sel)
+    headline = (
+        count("cases", "Cases", words.coverage.cases, "cases"),
+        count("reviewed", "Reviewed", words.coverage.reviewed, "cases"),
+        words.coverage.share,
+        *model.headline,
+        *words.figures,
+        *report_agreement.agreement_figures(agreed),
+        *beside.figures,
+    )
+    return ReportContent(
+        cover=_cover(uow, found, person, now),
+        method=report_limits.method(found.sentence, sel, rules.order, _hidden(rules)),
+        headline=headline,
+        splits=model.splits,
+        calibration=model.calibration,
+        agreement=agreed,
+        spurious=words.ranking,
+        ratings=report_review.ratings(words.assessed, rules.criteria),
+        people=words.people,
+        names=report_history.names(uow, sel),
+        structure=report_history.structure(uow, sel),
+        runs=report_history.runs(uow, sel, now),
+        versions=report_history.versions(uow, sel),
+        groups=beside.groups,
+        groups_note=beside.groups_note,
+        drift=beside.drift,
+        drift_note=beside.drift_note,
+        open=still_open,
+        coverage=words.coverage,
+        criteria=beside.criteria,
+        decisions=report_history.decisions(uow, sel),
+        limits=report_limits.limits(sel, words.coverage, agreed, headline, words.people, learnt),
+        provenance=report_provenance.provenance(uow, found),
+        sign_off=report_limits.sign_off(words.people, _by(person), beside.criteria),
+        cases=len(ids),
+        case_words=uow.report.spoken_total(sel),
+    )
+
+
+def _words(uow: UnitOfWork, found: Resolved) -> _Words:
+    sel = found.selection
+    ranking = report_review.spurious_ranking(uow, sel)
+    assessed = uow.report.assessed(sel)
+    verdicts = report_review.verdict_figures(uow.report.by_case(sel))
+    return _Words(
+        figures=(*verdicts, report_review.label_agreement(assessed)),
+        assessed=assessed,
+        people=report_review.people(uow, sel),
+        ranking=ranking,
+        coverage=coverage(uow, sel, frozenset(each.concept_id for each in ranking)),
+    )
+
+
+def _model(uow: UnitOfWork, found: Resolved) -> tuple[report_model.ModelPart, bool | None]:
+    """Figures of the model, and whether they are of cases that it learnt from."""
+    if found.version is None or found.scope.case_id is not None:
+        return report_model.ModelPart(()), None
+    decided = report_model.decisions(uow, found.version, found.selection)
+    part = report_model.model_figures(decided, found.scope.class_name)
+    return part, decided.learnt if decided.rows else None
+
+
+def _cover(uow: UnitOfWork, found: Resolved, person: ReviewerRecord | None, now: datetime) -> Cover:
+    first, last = uow.report.span(found.selection)
+    named = found.scope.as_dict()
+    if found.reviewer is not None:
+        named["reviewer"] = found.reviewer.name
+    return Cover(
+        project=found.project.name,
+        notice=found.project.notice,
+        classes=found.project.classes,
+        scope=tuple(named.items()),
+        scope_sentence=found.sentence,
+        version=found.version.hash if found.version else None,
+        version_kind=found.version.kind if found.version else None,
+        since=found.scope.since,
+        until=found.scope.until,
+        first_word=first,
+        last_word=last,
         generated_at=now,
-        reviewers=uow.reviewers.active_in(project.id),
-        cases_total=cases.total if cases else 0,
-        cases_reviewed=reviewed,
-        verdicts=verdicts.standing,
-        correct=verdicts.correct,
-        spurious=verdicts.spurious,
-        unsure=verdicts.unsure,
-        agree=assessments.agree,
-        disagree=assessments.disagree,
-        concepts=_tallies(uow, project.id, version),
-        renames=_renames(uow, project.id),
-        runs=tuple(run_view.build(uow, run, now) for run in uow.runs.list(project.id)),
-        versions=tuple(run_view.version_view(v) for v in uow.versions.list(project.id)),
-    )  # fmt: skip
-
-
-def _reviewed_images(uow: UnitOfWork, project_id: str) -> int:
-    """Images that anyone judged under any version: a new version does not undo a review."""
-    judged = {row.case_id for row in uow.verdicts.standing_of_project(project_id)}
-    judged |= {
-        row.case_id
-        for row in uow.assessments.standing_of_project(project_id)
-        if row.agree is not None or row.corrected_label or row.comment or row.ratings
-    }
-    return len({uow.cases.get(case_id).image_id for case_id in judged})
-
-
-def _tallies(
-    uow: UnitOfWork, project_id: str, version: VersionRecord | None
-) -> tuple[ConceptTally, ...]:
-    if version is None:
-        return ()
-    return tuple(
-        ConceptTally(
-            t.number, t.name or f"concept {t.number}", t.correct, t.spurious, t.unsure,
-            t.mean_causal_effect,
-        )
-        for t in uow.concepts.tallies(project_id, version.dictionary_hash)
-    )  # fmt: skip
-
-
-def _renames(uow: UnitOfWork, project_id: str) -> tuple[tuple[str, NameEvent], ...]:
-    return tuple(
-        (r.former or f"concept {r.number}", name_event(r.event))
-        for r in uow.concepts.renames(project_id)
-        if r.event.source == "person"
+        generated_by=_by(person),
     )
 
 
-def _spurious_cues(uow: UnitOfWork, project_id: str) -> list[tuple[CueRecord, CaseRecord, int]]:
-    """The cues that most reviewers call spurious, then by |causal effect|; one image each."""
-    votes: dict[str, list[VerdictRecord]] = {}
-    for row in uow.verdicts.standing_of_project(project_id):
-        if row.value == "spurious":
-            votes.setdefault(row.cue_id, []).append(row)
-    cues = [(uow.cues.get(cue_id), len(rows)) for cue_id, rows in votes.items()]
-    cues.sort(key=lambda pair: (-pair[1], -abs(pair[0].causal_effect), pair[0].id))
-    chosen: dict[str, tuple[CueRecord, CaseRecord, int]] = {}
-    for cue, count in cues:
-        if len(chosen) == PICTURES:
-            break
-        chosen.setdefault(cue.case_id, (cue, uow.cases.get(cue.case_id), count))
-    return list(chosen.values())
+def _by(person: ReviewerRecord | None) -> str:
+    return BY_PROGRAM if person is None else person.name
 
 
-def _picture(root: Path, cue: CueRecord, case: CaseRecord, spurious: int) -> Picture | None:
-    """The drawn cue; None where its image has gone or was damaged since."""
-    from core.images import thumbnail
-
-    try:
-        small = thumbnail(read_verified(root, case.image), PICTURE_SIDE)
-    except InputError:
-        return None
-    drawn = overlay(small, cue.map_u8, cue.region_bits, (cue.grid_rows, cue.grid_cols))
-    return Picture(
-        src=data_uri(drawn),
-        alt=f"{case.image.relpath} with the region of {cue.shown_name!r} highlighted",
-        width=drawn.shape[1],
-        height=drawn.shape[0],
-        name=cue.shown_name,
-        image_name=case.image.relpath,
-        prediction=case.prediction,
-        label=case.image.label,
-        causal_effect=cue.causal_effect,
-        spurious=spurious,
-    )
-
-
-def _provenance(report: ReportView, version: VersionRecord | None) -> Sequence[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    if version is not None:
-        rows += [
-            ("Model version", version.hash),
-            ("Dictionary", version.dictionary_hash),
-            ("Encoder", f"{version.encoder_spec} ({version.encoder_hash})"),
-            ("Code version", version.code_version),
-        ]
-    rows += [
-        (f"Feedback snapshot of run {run.id}", run.snapshot_hash)
-        for run in report.runs
-        if run.snapshot_hash is not None
-    ]
-    return rows
-
-
-def _verdict_dict(row: VerdictExport, notice: str | None) -> dict[str, Any]:
-    body = {**asdict(row), "created_at": row.created_at.isoformat()}
-    return body if notice is None else {**body, "notice": notice}
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in a report")
+def _hidden(rules: ProjectSettings) -> Sequence[str]:
+    words = {
+        "model": "the model version", "prediction": "the decision",
+        "labels": "the label", "peers": "others' words",
+    }  # fmt: skip
+    return [words[each] for each in sorted(rules.blind)]

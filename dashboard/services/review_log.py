@@ -15,7 +15,7 @@ def verdict(uow: UnitOfWork, row: VerdictRecord) -> None:
     }  # fmt: skip
     uow.audit.append(
         actor=row.reviewer, action="verdict.given", entity="verdict", entity_id=row.id,
-        detail=detail,
+        detail=detail, project_id=row.project_id,
     )  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def assessment(uow: UnitOfWork, row: AssessmentRecord) -> None:
     }  # fmt: skip
     uow.audit.append(
         actor=row.reviewer, action="assessment.given", entity="assessment", entity_id=row.id,
-        detail=detail,
+        detail=detail, project_id=row.project_id,
     )  # fmt: skip
 
 
@@ -38,8 +38,9 @@ def drawing(uow: UnitOfWork, row: DrawingRecord, action: str) -> None:
         "points": len(row.points), "removes": row.removes,
     }  # fmt: skip
     uow.audit.append(
-        actor=row.reviewer, action=action, entity="drawing", entity_id=row.id, detail=detail
-    )
+        actor=row.reviewer, action=action, entity="drawing", entity_id=row.id, detail=detail,
+        project_id=row.project_id,
+    )  # fmt: skip
 
 
 def note(uow: UnitOfWork, row: NoteRecord) -> None:
@@ -47,6 +48,7 @@ def note(uow: UnitOfWork, row: NoteRecord) -> None:
     uow.audit.append(
         actor=row.reviewer, action="note.made", entity="note", entity_id=row.id,
         detail={"case": row.case_id, "concept": row.concept_id, "kind": row.kind},
+        project_id=row.project_id,
     )  # fmt: skip
 
 
@@ -55,6 +57,7 @@ def undone(uow: UnitOfWork, act: ActRecord) -> None:
     uow.audit.append(
         actor=act.reviewer, action=f"{act.kind}.undone", entity=act.kind, entity_id=act.id,
         detail={"case": act.case_id, "cue": act.cue_id, "undoes": act.undoes, "value": act.value},
+        project_id=act.project_id,
     )  # fmt: skip
 
 

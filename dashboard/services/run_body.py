@@ -225,7 +225,7 @@ def _fail(context: StepContext, message: str) -> Facts:
         uow.runs.update(context.run_id, state="failed", message=message)
         uow.audit.append(
             actor="worker", action="run.failed", entity="run", entity_id=context.run_id,
-            detail={"message": message},
+            detail={"message": message}, project_id=run.project_id,
         )  # fmt: skip
         uow.commit()
     return {"state": "failed"}

@@ -169,6 +169,7 @@ def _succeed(context: StepContext, version_id: str | None) -> None:
             result_version_id=version_id,
         )  # fmt: skip
         uow.audit.append(
-            actor="worker", action="run.succeeded", entity="run", entity_id=context.run_id
-        )
+            actor="worker", action="run.succeeded", entity="run", entity_id=context.run_id,
+            project_id=context.run.project_id,
+        )  # fmt: skip
         uow.commit()

@@ -332,5 +332,5 @@ def _audit(uow: UnitOfWork, run: RunRecord, action: str, reviewer_id: str | None
     actor = uow.reviewers.get(reviewer_id).name if reviewer_id is not None else "system"
     uow.audit.append(
         actor=actor, action=action, entity="run", entity_id=run.id,
-        detail={"kind": run.kind, "seed": run.seed},
+        detail={"kind": run.kind, "seed": run.seed}, project_id=run.project_id,
     )  # fmt: skip

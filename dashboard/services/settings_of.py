@@ -23,6 +23,7 @@ from dashboard.viewmodels.settings import (
     WeightView,
 )
 from db.desk_records import MemberRecord, SettingsRecord
+from db.people import person_key
 from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 REMOVED = "removed"
@@ -109,6 +110,7 @@ class SettingsService:
                     actor=record.reviewer, action="settings.changed", entity="project",
                     entity_id=project_id,
                     detail={"revision": record.revision, "fields": list(differ)},
+                    project_id=project_id,
                 )  # fmt: skip
             uow.commit()
         if self._planned_anew is not None and set(differ) & set(PLANNED_BY):
@@ -160,7 +162,9 @@ class SettingsService:
             if known is None or known.id != row.id:
                 uow.audit.append(
                     actor=row.by, action="member.role", entity="project", entity_id=project_id,
-                    detail={"reviewer": row.reviewer, "role": word, "revision": row.revision},
+                    detail={"reviewer": person_key(row.reviewer_id), "role": word,
+                            "revision": row.revision},
+                    project_id=project_id,
                 )  # fmt: skip
             uow.commit()
 
@@ -235,4 +239,5 @@ def _view(record: SettingsRecord | None, rated: bool) -> SettingsView:
         near_miss_margin=now.near_miss_margin,
         tolerance=now.tolerance,
         cluster_column=now.cluster_column,
+        replan_words=now.replan_words,
     )

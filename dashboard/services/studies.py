@@ -140,6 +140,7 @@ class StudyService:
                 uow.audit.append(
                     actor=row.reviewer, action="study.unpinned", entity="collection",
                     entity_id=pin.collection_id, detail={"pin": pin_id, "case": pin.case_id},
+                    project_id=project_id,
                 )  # fmt: skip
             uow.commit()
 
@@ -196,7 +197,7 @@ def _create(
     if same is None:
         uow.audit.append(
             actor=row.reviewer, action="collection.made", entity="collection", entity_id=row.id,
-            detail={"title": clean, "kind": kind},
+            detail={"title": clean, "kind": kind}, project_id=project_id,
         )  # fmt: skip
     return row
 
@@ -247,7 +248,7 @@ def _pin(
     )  # fmt: skip
     uow.audit.append(
         actor=row.reviewer, action="study.pinned", entity="collection", entity_id=collection_id,
-        detail={"pin": row.id, "case": case_id},
+        detail={"pin": row.id, "case": case_id}, project_id=case.project_id,
     )  # fmt: skip
     return row
 

@@ -25,6 +25,7 @@ from dashboard.viewmodels.desk import RegionView
 from dashboard.viewmodels.studies import PinnedCueView, PinnedWordView, PinView, Source
 from db.desk_records import PinRecord
 from db.feedback_records import AssessmentRecord, VerdictRecord
+from db.people import named, person_key
 from db.records import CaseRecord, CueRecord, VersionRecord
 
 FORMAT = 1
@@ -79,7 +80,7 @@ def frozen_hash(frozen: Mapping[str, Any]) -> str:
 
 def thaw(row: PinRecord) -> PinView:
     """A pin as shown."""
-    kept = row.frozen
+    kept = named(row.frozen, row.people)
     return PinView(
         id=row.id,
         collection_id=row.collection_id,
@@ -96,7 +97,7 @@ def thaw(row: PinRecord) -> PinView:
         version_hash=kept["version"],
         cues=tuple(map(_thawed_cue, kept["cues"])),
         reference_label=kept["reference_label"],
-        frozen_hash=frozen_hash(kept),
+        frozen_hash=frozen_hash(row.frozen),
     )
 
 
@@ -154,7 +155,7 @@ def _frozen_cue(
         "regions": [[r.x0, r.y0, r.x1, r.y1, r.area] for r in cue.regions],
         "words": [
             {
-                "reviewer": each.reviewer,
+                "reviewer": person_key(each.reviewer_id),
                 "value": each.value,
                 "scope": each.scope,
                 "reason": each.reason,

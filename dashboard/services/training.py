@@ -104,6 +104,7 @@ class TrainingService:
                     actor=stored.reviewer, action="training.answered", entity="collection",
                     entity_id=collection_id,
                     detail={"pin": pin_id, "attempt": attempt, "score": stored.score},
+                    project_id=project_id,
                 )  # fmt: skip
             uow.commit()
         return found

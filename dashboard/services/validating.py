@@ -271,5 +271,5 @@ def _audit(uow: UnitOfWork, row: ClassVerdictRecord) -> None:
     }  # fmt: skip
     uow.audit.append(
         actor=row.reviewer, action="class verdict.given", entity="class verdict", entity_id=row.id,
-        detail=detail,
+        detail=detail, project_id=row.project_id,
     )  # fmt: skip

@@ -108,6 +108,7 @@ class VerdictIO:
             uow.audit.append(
                 actor=verdict.reviewer, action="verdict.imported", entity="verdict",
                 entity_id=verdict.id, detail={"cue": cue.id, "value": verdict.value},
+                project_id=case.project_id,
             )  # fmt: skip
             uow.commit()
         return True

@@ -273,4 +273,5 @@ def _audit(uow: UnitOfWork, event: VersionEventRecord, version: VersionRecord) -
         actor=event.reviewer or "system", action=ACTIONS[event.kind], entity="version",
         entity_id=version.id,
         detail={"hash": version.hash, "run": version.run_id, "reason": event.reason},
+        project_id=version.project_id,
     )  # fmt: skip

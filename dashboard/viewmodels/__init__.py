@@ -23,7 +23,6 @@ from dashboard.viewmodels.marks import (
 )
 from dashboard.viewmodels.projects import ProjectView
 from dashboard.viewmodels.queue import PlaceView, QueueRow
-from dashboard.viewmodels.reports import ConceptTally, ReportView
 from dashboard.viewmodels.runs import MetricRow, RunView, VersionView
 from dashboard.viewmodels.what_if import LeverView, WhatIfView
 from dashboard.viewmodels.words import REASONS, RunState, Scope, VerdictValue
@@ -34,7 +33,6 @@ __all__ = [
     "CaseView",
     "ClassSetView",
     "ConceptRow",
-    "ConceptTally",
     "ConceptView",
     "CriterionView",
     "CueView",
@@ -52,7 +50,6 @@ __all__ = [
     "ProjectView",
     "QueueRow",
     "RegionView",
-    "ReportView",
     "RunState",
     "RunView",
     "Scope",

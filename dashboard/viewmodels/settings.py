@@ -38,6 +38,7 @@ class SettingsView:
     near_miss_margin: float  # probability, [0, 1]
     tolerance: float = 0.03  # share of accuracy that a new version may lose, [0, 1]
     cluster_column: str = ""  # says which images belong together; "": none
+    replan_words: int = 10  # verdicts between two plans of the open cases; 0: never by themselves
 
 
 @dataclass(frozen=True)

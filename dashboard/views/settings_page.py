@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.viewmodels import CriterionView
 from dashboard.viewmodels.settings import ChangeView, MembersView, SettingsView, WeightView
@@ -36,6 +37,7 @@ FIELDS = {
     "order": "order", "seed": "seed", "weights": "weights of the plan",
     "control_share": "random control share", "overlap_share": "share judged by several people",
     "reviews_wanted": "people per shared case", "lease_minutes": "minutes a case is kept",
+    "replan_words": "verdicts until the queue learns",
     "near_miss_margin": "near-miss margin", "tolerance": "what a new version may lose",
     "cluster_column": "what belongs together",
 }  # fmt: skip
@@ -187,8 +189,20 @@ def plan(view: SettingsView) -> dict[str, Any]:
     return {
         "weights": weights, "control_share": control / 100, "overlap_share": overlap / 100,
         "reviews_wanted": people, "seed": seed, "lease_minutes": lease,
-        "near_miss_margin": margin / 100,
+        "near_miss_margin": margin / 100, "replan_words": _replan(left, view),
     }  # fmt: skip
+
+
+def _replan(at: DeltaGenerator, view: SettingsView) -> int:
+    return at.number_input(
+        "Order anew after so many verdicts",
+        0,
+        1000,
+        view.replan_words,
+        key="replan-words",
+        help="The cases that nobody has begun are then planned with what was said; cases with a "
+        "word and open ones keep their place. 0: only after a run. Never in blind or random order",
+    )
 
 
 def guard(view: SettingsView) -> dict[str, Any]:
@@ -237,19 +251,27 @@ def read_only(view: SettingsView) -> None:
         {
             "Rule": [
                 "Hidden until one's own word is in", "Order", "Reasons", "Random control",
-                "Judged by several people", "A case is kept", "A new version may lose",
+                "Judged by several people", "A case is kept", "The queue learns",
+                "A new version may lose",
             ],
             "Stands": [
                 ", ".join(hidden) or "nothing", ORDERS[view.order], ", ".join(view.reasons),
                 f"{share(view.control_share, 0)} of the places",
                 f"{share(view.overlap_share, 0)} of the cases, {view.reviews_wanted} people each",
                 f"{view.lease_minutes} minutes after the last act",
+                _learns(view),
                 f"{100 * view.tolerance:g} points of held-out accuracy without a reason",
             ],
         },
         alt="The rules of this project",
     )  # fmt: skip
     _criteria_table(view)
+
+
+def _learns(view: SettingsView) -> str:
+    if view.replan_words == 0 or view.blind or view.order == "random":
+        return "no: open cases are ordered anew by a run or a lead only"
+    return f"open cases are ordered anew after every {view.replan_words} verdicts"
 
 
 def role_intro(members: MembersView) -> None:

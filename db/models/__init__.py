@@ -4,6 +4,7 @@ What people say is append-only (APPEND_ONLY below): triggers made by the migrati
 UPDATE and DELETE. Relationships never load by themselves (`lazy="raise"`).
 """
 
+from db.models.audit import ChainEntry, ChainHead, Redaction, Retention
 from db.models.base import BIG, ID, Base
 from db.models.cases import Case, Cue, Reviewer
 from db.models.catalogue import Concept, ConceptName, Image, ModelVersion, Project, Relation
@@ -18,6 +19,7 @@ from db.models.desk import (
     Pin,
     TrainingAnswer,
 )
+from db.models.governance import Criterion, Decision, Export, Schedule
 from db.models.hierarchy import ConceptMark, Proposal, ProposalDecision
 from db.models.queue import (
     Assignment,
@@ -53,11 +55,21 @@ APPEND_ONLY: tuple[type[Base], ...] = (
     TrainingAnswer,
     ColumnVerdict,
     VersionEvent,
+    Criterion,
+    Decision,
+    Schedule,
+    Export,
+    Redaction,
+    Retention,
+    ChainEntry,
 )
+CHAINED: tuple[type[Base], ...] = tuple(model for model in APPEND_ONLY if model is not ChainEntry)
+"""The tables whose every row has an entry in the audit chain."""
 
 __all__ = [
     "APPEND_ONLY",
     "BIG",
+    "CHAINED",
     "ID",
     "Adjudication",
     "Assessment",
@@ -66,6 +78,8 @@ __all__ = [
     "Base",
     "Case",
     "CaseWord",
+    "ChainEntry",
+    "ChainHead",
     "ClassVerdict",
     "Collection",
     "ColumnVerdict",
@@ -73,9 +87,12 @@ __all__ = [
     "ConceptMark",
     "ConceptName",
     "ConceptTally",
+    "Criterion",
     "Cue",
+    "Decision",
     "Drawing",
     "Event",
+    "Export",
     "FeedbackSnapshot",
     "Image",
     "Lease",
@@ -89,10 +106,13 @@ __all__ = [
     "ProposalDecision",
     "QueueMark",
     "QueueProgress",
+    "Redaction",
     "Relation",
+    "Retention",
     "Reviewer",
     "Run",
     "RunPoint",
+    "Schedule",
     "TrainingAnswer",
     "Verdict",
     "VersionEvent",

@@ -96,11 +96,16 @@ class AuditEntry(Base):
     """One line of the audit log. Append-only."""
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index(None, "entity", "entity_id", "id"),)
+    __table_args__ = (
+        Index(None, "entity", "entity_id", "id"),
+        Index(None, "project_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BIG, primary_key=True, autoincrement=True)
+    uid: Mapped[str] = mapped_column(ID, unique=True)  # the same in every store
+    project_id: Mapped[str | None] = mapped_column(ID, ForeignKey("projects.id"))
     at: Mapped[datetime]
-    actor: Mapped[str]
+    actor: Mapped[str]  # "person:<reviewer id>" (see db.people), or the program that did it
     action: Mapped[str]
     entity: Mapped[str]
     entity_id: Mapped[str]

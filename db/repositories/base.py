@@ -80,6 +80,14 @@ class Repository:
             for batch in batches(rows):
                 self._session.execute(insert(model), batch)
 
+    def _of_cases(self, query: Any, case_id: Any, among: Sequence[str] | None) -> Iterator[Any]:
+        """Rows of a query; of those cases only, a batch at a time, where some are named."""
+        if among is None:
+            yield from self._session.execute(query)
+            return
+        for batch in batches(among):
+            yield from self._session.execute(query.where(case_id.in_(batch)))
+
     def _mapping(self, query: AnySelect) -> dict[Any, Any]:
         """First column -> second column."""
         return {row[0]: row[1] for row in self._session.execute(query)}

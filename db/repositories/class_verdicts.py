@@ -1,5 +1,6 @@
 """What experts say of a concept in a class."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists
@@ -27,8 +28,12 @@ class ClassVerdictRepository(Events):
         based_on: int,
         reason: str | None = None,
         comment: str = "",
+        created_at: datetime | None = None,
     ) -> ClassVerdictRecord:
         """A word that stands from now on; the same rules as for verdicts.
+
+        Args:
+            created_at: when it was said (imports); by default now.
 
         Raises InvalidValue for a class that the project does not have.
         """
@@ -62,7 +67,7 @@ class ClassVerdictRepository(Events):
                     id=event_id,
                     project_id=project.id,
                     revision=current + 1,
-                    created_at=utc_now(),
+                    created_at=created_at or utc_now(),
                     **content,
                 )
             )

@@ -1,5 +1,6 @@
 """What experts say of a metadata column as a whole."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists
@@ -27,8 +28,12 @@ class ColumnVerdictRepository(Events):
         based_on: int,
         reason: str | None = None,
         comment: str = "",
+        created_at: datetime | None = None,
     ) -> ColumnVerdictRecord:
         """A word that stands from now on; "withdrawn" takes the one before back.
+
+        Args:
+            created_at: when it was said (imports); by default now.
 
         Idempotent by id. The column itself is not looked up: images come and go.
         Raises StaleWrite, Conflict, NotFound, InvalidValue (empty name, unknown word).
@@ -56,7 +61,9 @@ class ColumnVerdictRepository(Events):
             if based_on != current:
                 raise StaleWrite("column verdict", based_on, current)
             self._insert_event(
-                ColumnVerdict(id=event_id, revision=current + 1, created_at=utc_now(), **content)
+                ColumnVerdict(
+                    id=event_id, revision=current + 1, created_at=created_at or utc_now(), **content
+                )
             )
         return self._read(ColumnVerdictRecord, ColumnVerdict, ColumnVerdict.id == event_id)[0]
 

@@ -1,6 +1,7 @@
 """The names of concepts: an append-only history whose latest event stands."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, func, select
@@ -43,11 +44,13 @@ class ConceptNames(Repository):
         source: NameSource = "person",
         reviewer_id: str | None = None,
         reason: str = "",
+        created_at: datetime | None = None,
     ) -> NameRecord:
         """Append a name; it stands from now on.
 
         Args:
             based_on: the revision the writer saw (ConceptRecord.revision; 0 = no event yet).
+            created_at: when it was given (imports); by default now.
 
         Raises StaleWrite where a newer name stands, Conflict where the id came with other
         content; the same id with the same content returns the stored event.
@@ -71,7 +74,9 @@ class ConceptNames(Repository):
         if based_on != current:
             raise StaleWrite("concept name", based_on, current)
         self._insert(
-            ConceptName(id=event_id, revision=current + 1, created_at=utc_now(), **content)
+            ConceptName(
+                id=event_id, revision=current + 1, created_at=created_at or utc_now(), **content
+            )
         )
         return self._name_event(event_id)
 

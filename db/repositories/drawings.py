@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, select
@@ -34,12 +35,14 @@ class DrawingRepository(Repository):
         points: Sequence[Sequence[float]],
         note: str = "",
         cue_id: str | None = None,
+        created_at: datetime | None = None,
     ) -> DrawingRecord:
         """Append a drawing.
 
         Args:
             points: (x, y) in fractions of the image; a box has two corners, a lasso three or more.
             cue_id: the cue of this case that it speaks of.
+            created_at: when it was drawn (imports); by default now.
 
         Raises InvalidValue for impossible points, Conflict where the id came with other content.
         """
@@ -56,7 +59,7 @@ class DrawingRepository(Repository):
         }
         if cue_id is not None and self._part("cue", cue_id, Cue.case_id).case_id != case_id:
             raise InvalidValue("a drawing can only speak of a cue of the same case")
-        return self._append(id, content)
+        return self._append(id, content, created_at)
 
     def erase(self, *, id: str, drawing_id: str, reviewer_id: str) -> DrawingRecord:
         """Take a drawing of one's own away; returns the row that says so.
@@ -91,14 +94,14 @@ class DrawingRepository(Repository):
 
     def standing(self, case_id: str, reviewer_id: str | None = None) -> tuple[DrawingRecord, ...]:
         """The drawings on a case that stand (of one reviewer), in the order of being made."""
-        query = _events().where(Drawing.case_id == case_id, *_standing())
+        query = _events().where(Drawing.case_id == case_id, *standing_drawings())
         if reviewer_id is not None:
             query = query.where(Drawing.reviewer_id == reviewer_id)
         return self._read(query.order_by(Drawing.seq))
 
     def standing_of_project(self, project_id: str) -> tuple[DrawingRecord, ...]:
         """Every drawing that stands in a project, in the order of being made."""
-        query = _events().where(Drawing.project_id == project_id, *_standing())
+        query = _events().where(Drawing.project_id == project_id, *standing_drawings())
         return self._read(query.order_by(Drawing.seq))
 
     def marks(self, project_id: str) -> tuple[DrawingMark, ...]:
@@ -121,7 +124,7 @@ class DrawingRepository(Repository):
             .join(Image, Image.id == Case.image_id)
             .outerjoin(Cue, Cue.id == Drawing.cue_id)
             .outerjoin(Concept, Concept.id == Cue.concept_id)
-            .where(Drawing.project_id == project_id, *_standing())
+            .where(Drawing.project_id == project_id, *standing_drawings())
             .order_by(Drawing.id)
         )
         return tuple(build(DrawingMark, row) for row in self._session.execute(query))
@@ -138,17 +141,19 @@ class DrawingRepository(Repository):
         return next(iter(self._read(query.order_by(Drawing.seq.desc()).limit(1))), None)
 
     def _stands(self, drawing_id: str) -> bool:
-        query = select(Drawing.seq).where(Drawing.id == drawing_id, *_standing())
+        query = select(Drawing.seq).where(Drawing.id == drawing_id, *standing_drawings())
         return self._session.scalar(query) is not None
 
-    def _append(self, event_id: str, content: dict[str, Any]) -> DrawingRecord:
+    def _append(
+        self, event_id: str, content: dict[str, Any], at: datetime | None = None
+    ) -> DrawingRecord:
         clean = checked_id(event_id)
         row = self._known(Drawing, clean, content)
         if row is None:
             case = self._part("case", content["case_id"], Case.project_id)
             self._require(Reviewer, content["reviewer_id"], "reviewer", lock=True)
             row = self._insert_event(
-                Drawing(id=clean, project_id=case.project_id, created_at=utc_now(), **content)
+                Drawing(id=clean, project_id=case.project_id, created_at=at or utc_now(), **content)
             )
         return self.get(row.id)
 
@@ -164,7 +169,8 @@ def _events() -> AnySelect:
     return select(Drawing, name).join(Reviewer, Reviewer.id == Drawing.reviewer_id)
 
 
-def _standing() -> tuple[ColumnElement[bool], ...]:
+def standing_drawings() -> tuple[ColumnElement[bool], ...]:
+    """That a drawing of the enclosing query is neither erased nor undone."""
     eraser, taker, saver = aliased(Drawing), aliased(Drawing), aliased(Drawing)
     erased = exists().where(
         eraser.removes == Drawing.id, ~exists().where(saver.undoes == eraser.id)

@@ -1,5 +1,6 @@
 """Notes: remarks on a case, a concept or the project."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, exists, select
@@ -26,8 +27,12 @@ class NoteRepository(Repository):
         payload: dict[str, Any] | None = None,
         case_id: str | None = None,
         concept_id: str | None = None,
+        created_at: datetime | None = None,
     ) -> NoteRecord:
         """Append a note; the same id and content again returns the stored one.
+
+        Args:
+            created_at: when it was written (imports); by default now.
 
         Raises InvalidValue for one that says nothing, NotFound for a case or concept of another
         project, Conflict where the id came with other content.
@@ -50,7 +55,7 @@ class NoteRepository(Repository):
                 name = model.__tablename__.removesuffix("s")
                 if self._require(model, key, name).project_id != project_id:  # type: ignore[attr-defined]
                     raise NotFound(f"{name} of this project with id", key)
-        return self._append(id, content)
+        return self._append(id, content, created_at)
 
     def remove(self, *, id: str, note_id: str, reviewer_id: str) -> NoteRecord:
         """Take a note of one's own away; returns the row that says so.
@@ -98,12 +103,14 @@ class NoteRepository(Repository):
         where = () if kind is None else (Note.kind == kind,)
         return self._read(Note.project_id == project_id, *where, *_standing())
 
-    def _append(self, event_id: str, content: dict[str, Any]) -> NoteRecord:
+    def _append(
+        self, event_id: str, content: dict[str, Any], at: datetime | None = None
+    ) -> NoteRecord:
         clean = checked_id(event_id)
         row = self._known(Note, clean, content)
         if row is None:
             self._require(Reviewer, content["reviewer_id"], "reviewer")
-            row = self._insert_event(Note(id=clean, created_at=utc_now(), **content))
+            row = self._insert_event(Note(id=clean, created_at=at or utc_now(), **content))
         return self.get(row.id)
 
     def _read(self, *where: ColumnElement[bool]) -> tuple[NoteRecord, ...]:

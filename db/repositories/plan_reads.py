@@ -1,10 +1,11 @@
 """What the plan of a queue reads of a whole version (cases: queue_reads.py). It writes nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Integer, String, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Integer, String, cast, exists, func, or_, select
 
 from db.desk_records import QueuePlace
 from db.models import (
@@ -35,23 +36,25 @@ class FigureRow:
 class PlanReads(Repository):
     """Reads that pass over all cases: for the plan and for overviews, never for one case."""
 
-    def figures(self, version_id: str) -> tuple[FigureRow, ...]:
-        """The figures of every stored cue of a version."""
+    def figures(self, version_id: str, among: Sequence[str] | None = None) -> tuple[FigureRow, ...]:
+        """The figures of every stored cue of a version; `among`: of those cases only."""
         query = (
             select(Cue.case_id, Concept.number, Cue.contribution, Cue.causal_effect)
             .join(Concept, Concept.id == Cue.concept_id)
             .join(Case, Case.id == Cue.case_id)
             .where(Case.version_id == version_id)
         )
-        return tuple(FigureRow(*row) for row in self._session.execute(query))
+        return tuple(FigureRow(*row) for row in self._of_cases(query, Case.id, among))
 
-    def reconstructions(self, version_id: str) -> dict[str, float]:
+    def reconstructions(
+        self, version_id: str, among: Sequence[str] | None = None
+    ) -> dict[str, float]:
         """Case id -> how much of the tokens the concepts explain, where a case is explained."""
         share = Case.explanation["reconstruction"].as_float()
         query = select(Case.id, share).where(
             Case.version_id == version_id, Case.explanation.is_not(None)
         )
-        return {row[0]: float(row[1] or 0.0) for row in self._session.execute(query)}
+        return {row[0]: float(row[1] or 0.0) for row in self._of_cases(query, Case.id, among)}
 
     def spoken(self, version_id: str) -> frozenset[str]:
         """Ids of the cases on which anybody has a standing word."""
@@ -62,15 +65,31 @@ class PlanReads(Repository):
         """Cases with a word of anybody or in somebody's hands now, in queue order."""
         query = select(
             Case.id, Case.queue_reason, Case.queue_score, Case.wanted
-        ).where(
-            Case.version_id == version_id,
-            or_(
-                exists().where(CaseWord.case_id == Case.id),
-                exists().where(Lease.case_id == Case.id, Lease.expires_at > now),
-            ),
-        )  # fmt: skip
+        ).where(Case.version_id == version_id, is_begun(now))  # fmt: skip
         rows = self._session.execute(query.order_by(Case.queue_order, Case.id))
         return tuple(QueuePlace(*row) for row in rows)
+
+    def not_begun(self, version_id: str, now: datetime, *, limit: int) -> tuple[str, ...]:
+        """Ids of the other cases, the first `limit` in queue order."""
+        query = select(Case.id).where(Case.version_id == version_id, ~is_begun(now))
+        ordered = query.order_by(Case.queue_order, Case.id).limit(limit)
+        return tuple(self._session.scalars(ordered))
+
+    def served(self, version_id: str, now: datetime) -> dict[str, int]:
+        """Reasons (up to the first ":") of the cases that are begun -> how many."""
+        query = select(Case.queue_reason, func.count()).where(
+            Case.version_id == version_id, is_begun(now)
+        )
+        found: dict[str, int] = {}
+        for reason, count in self._session.execute(query.group_by(Case.queue_reason)):
+            word = reason.partition(":")[0]
+            found[word] = found.get(word, 0) + count
+        return found
+
+    def said(self, project_id: str) -> int:
+        """How many verdicts were given in a project, those taken back or replaced included."""
+        query = select(func.count()).select_from(Verdict).where(Verdict.project_id == project_id)
+        return self._session.scalar(query) or 0
 
     def disputed(self, project_id: str, version_id: str) -> dict[str, float]:
         """Case id -> share of the cues that several people judged on which they differ."""
@@ -138,3 +157,11 @@ class PlanReads(Repository):
             Assessment.project_id == project_id, cast(Assessment.ratings, String) != "{}"
         )
         return self._session.scalar(query.limit(1)) is not None
+
+
+def is_begun(now: datetime) -> ColumnElement[bool]:
+    """Whether a case has a word of anybody, or is in somebody's hands now."""
+    return or_(
+        exists().where(CaseWord.case_id == Case.id).correlate(Case),
+        exists().where(Lease.case_id == Case.id, Lease.expires_at > now).correlate(Case),
+    )

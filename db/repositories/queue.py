@@ -18,8 +18,9 @@ from db.errors import InvalidValue, NotFound
 from db.models import Assignment, Case, Lease, ModelVersion, QueueMark, Reviewer
 from db.records import utc_now
 from db.repositories import queue_folds as folds
-from db.repositories.base import build, checked_id, checked_word, cleaned
+from db.repositories.base import batches, build, checked_id, checked_word, cleaned
 from db.repositories.counters import Counters
+from db.repositories.plan_reads import is_begun
 from db.repositories.queue_reads import QueueReads, assignment, assignments
 from db.repositories.recount import Recount
 
@@ -57,6 +58,38 @@ class QueueRepository(QueueReads):
         self._flush()
         Recount(self._session).progress(version_id)
         return len(own)
+
+    def reorder(
+        self, version_id: str, places: Sequence[QueuePlace], *, now: datetime | None = None
+    ) -> int:
+        """Give cases, in that order, the places that they hold together; how many moved.
+
+        Every other case keeps its place, and so do those that somebody has begun (a word, or a
+        lease that runs) or is about to: on a server, a case that another transaction has locked.
+        `wanted` stays as it is. Raises InvalidValue for a case named twice.
+        """
+        self._require(ModelVersion, version_id, "model version", lock=True)
+        ids = [place.case_id for place in places]
+        if len(set(ids)) != len(ids):
+            raise InvalidValue("a case can stand in the queue only once")
+        held = self._movable(version_id, ids, now or utc_now())
+        moving = [place for place in places if place.case_id in held]
+        orders = sorted(held[place.case_id][0] for place in moving)
+        changed = {
+            place.case_id: (order, cleaned(place.reason), place.score)
+            for order, place in zip(orders, moving, strict=True)
+            if held[place.case_id] != (order, cleaned(place.reason), place.score)
+        }
+        if not changed:
+            return 0
+        rows = [
+            {"id": case_id, "queue_order": order, "queue_reason": reason, "queue_score": score}
+            for case_id, (order, reason, score) in changed.items()
+        ]
+        self._session.execute(update(Case), rows)
+        self._flush()
+        Counters(self._session).opened(version_id, min(order for order, _, _ in changed.values()))
+        return sum(held[case_id][0] != order for case_id, (order, _, _) in changed.items())
 
     def claim(
         self, *, case_id: str, reviewer_id: str, seconds: float, now: datetime | None = None
@@ -152,6 +185,24 @@ class QueueRepository(QueueReads):
     def recount(self, version_id: str) -> None:
         """Work out the counters of a version anew from what was said (after bulk writing)."""
         Recount(self._session).everything(version_id)
+
+    def _movable(
+        self, version_id: str, case_ids: Sequence[str], now: datetime
+    ) -> dict[str, tuple[int, str, float]]:
+        """Case id -> place, reason and score, of those that nobody has begun; they are locked.
+
+        Whoever opens a case locks its row first and the version after it; what is locked is
+        passed over here, so neither ever waits for the other in a circle.
+        """
+        free = select(Case.id, Case.queue_order, Case.queue_reason, Case.queue_score).where(
+            Case.version_id == version_id, ~is_begun(now)
+        )
+        found: dict[str, tuple[int, str, float]] = {}
+        for batch in batches(case_ids):
+            query = free.where(Case.id.in_(batch)).with_for_update(skip_locked=True, of=Case)
+            for row in self._session.execute(query):
+                found[row.id] = (row.queue_order, row.queue_reason, row.queue_score)
+        return found
 
     def _in_order(self, version_id: str) -> list[str]:
         query = select(Case.id).where(Case.version_id == version_id)

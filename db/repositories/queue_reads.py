@@ -49,8 +49,6 @@ _ROW = (
     Case.queue_score.label("score"),
     Case.wanted,
 )
-
-
 _PLACE = (
     Case.id,
     Case.version_id,
@@ -228,8 +226,11 @@ class QueueReads(Repository):
             found[word] = found.get(word, 0) + count
         return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 
-    def rows(self, version_id: str) -> tuple[CaseFacts, ...]:
-        """Narrow rows of every case in queue order, for planning; without explanations."""
+    def rows(self, version_id: str, among: Sequence[str] | None = None) -> tuple[CaseFacts, ...]:
+        """Narrow rows in queue order, for planning; without explanations.
+
+        `among`: ids of the cases asked for; None: every case.
+        """
         query = (
             select(
                 *_ROW,
@@ -239,9 +240,9 @@ class QueueReads(Repository):
             )
             .join(Image, Image.id == Case.image_id)
             .where(Case.version_id == version_id)
-            .order_by(Case.queue_order, Case.id)
         )
-        return tuple(build(CaseFacts, row) for row in self._session.execute(query))
+        rows = self._of_cases(query, Case.id, among)
+        return tuple(sorted((build(CaseFacts, row) for row in rows), key=_at))
 
     def leases_of(
         self, reviewer_id: str, *, now: datetime | None = None
@@ -387,6 +388,10 @@ def _of_image(label: str | None, split: str | None, search: str) -> list[ColumnE
         pattern = like_pattern(search.strip().lower())
         where.append(func.lower(Image.relpath).like(pattern, escape="\\"))
     return where
+
+
+def _at(case: CaseFacts) -> tuple[int, str]:
+    return case.queue_order, case.case_id
 
 
 def _rows(*where: ColumnElement[bool] | TextClause) -> AnySelect:

@@ -3,9 +3,11 @@
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 
+from db.errors import Conflict, InvalidValue
 from db.models import Assessment, Reviewer, Verdict
+from db.people import PROGRAMS, person_id
 from db.records import ReviewerRecord, new_id, utc_now
-from db.repositories.base import Repository, build, checked_name, cleaned
+from db.repositories.base import Repository, build, checked_id, checked_name, cleaned, values_of
 
 
 class ReviewerRepository(Repository):
@@ -14,6 +16,8 @@ class ReviewerRepository(Repository):
     def get_or_create(self, name: str) -> ReviewerRecord:
         """The reviewer of that (trimmed) name, made if new; safe when two ask at once."""
         clean = checked_name(name, "reviewer's name")
+        if clean.lower() in PROGRAMS or person_id(clean) is not None:
+            raise InvalidValue(f"{clean!r} is a name that the program uses itself: choose another")
         found = self.by_name(clean)
         if found is not None:
             return found
@@ -27,6 +31,20 @@ class ReviewerRepository(Repository):
                 raise
             return winner
         return build(ReviewerRecord, row)
+
+    def adopt(self, record: ReviewerRecord) -> bool:
+        """Take a person over from elsewhere with their id; returns whether they are new here.
+
+        Raises Conflict where the id or the name belongs to somebody else here.
+        """
+        known = self._session.get(Reviewer, checked_id(record.id))
+        if known is not None and known.name != record.name:
+            raise Conflict(f"reviewer {record.id} is called {known.name!r} here")
+        if known is None:
+            if self.by_name(record.name) is not None:
+                raise Conflict(f"somebody else is called {record.name!r} here")
+            self._insert(Reviewer(**values_of(record)))
+        return known is None
 
     def get(self, reviewer_id: str) -> ReviewerRecord:
         """The reviewer of that id, or NotFound."""

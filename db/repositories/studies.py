@@ -8,7 +8,9 @@ from sqlalchemy.orm import aliased
 from db.desk_records import CollectionKind, CollectionRecord, PinRecord, TrainingRecord
 from db.errors import Conflict, InvalidValue, NotFound
 from db.models import Case, Collection, Pin, Project, Reviewer, TrainingAnswer
+from db.people import people_in
 from db.records import utc_now
+from db.repositories.audit import names_of
 from db.repositories.base import build, checked_id, checked_name, checked_word, cleaned
 from db.repositories.event_reads import Events
 
@@ -185,7 +187,11 @@ class StudyRepository(Events):
         )
 
     def _pins(self, *where: ColumnElement[bool]) -> tuple[PinRecord, ...]:
-        return self._read(PinRecord, Pin, *where)
+        rows = self._session.execute(self._events(Pin).where(*where).order_by(Pin.seq)).all()
+        names = names_of(self, people_in([row[0].frozen for row in rows]))
+        return tuple(
+            build(PinRecord, row[0], reviewer=row.reviewer_name, people=names) for row in rows
+        )
 
     def _collections(self, *where: ColumnElement[bool]) -> tuple[CollectionRecord, ...]:
         pins = (

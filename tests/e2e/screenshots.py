@@ -203,7 +203,7 @@ def _tour(
     page.wait_for_timeout(3000)  # charts are drawn late
     shoot("7-runs")
     person.go("Report")
-    expect(page.get_by_text("Cases reviewed").first).to_be_visible()
+    expect(page.get_by_text("What was not reviewed")).to_be_visible()
     page.wait_for_timeout(1500)
     shoot("8-report")
     _other_screens(page, app.url, shoot)

@@ -10,25 +10,27 @@ from dataclasses import dataclass
 
 from core.phantoms import CLASSES
 from dashboard.viewmodels import (
-    ConceptTally,
     ProjectView,
-    ReportView,
     VerdictValue,
     VerdictView,
-    VersionView,
 )
 from tests.fakes.agreement import FakeAgreement
-from tests.fakes.cases import HOSTILE, START, WEIGHTS, Book, uid
+from tests.fakes.audit import FakeAudit
+from tests.fakes.cases import HOSTILE, START, Book, uid
 from tests.fakes.concepts import FakeConcepts, FakeHierarchy, Marks
+from tests.fakes.data import FakeData
 from tests.fakes.drift import FakeDrift
 from tests.fakes.groups import FakeColumns, FakeGroups
 from tests.fakes.judging import FakeJudging
+from tests.fakes.lead import FakeDecisions, FakeHome, FakeSchedules, FakeSuccess
 from tests.fakes.modes import FakeDiagnosing, FakeDiscovering, FakeNotes, FakeValidating
 from tests.fakes.queue import FakeQueue
+from tests.fakes.reports import FakeMaking, FakeReports
 from tests.fakes.review import FakeReview
 from tests.fakes.runs import FakeRuns
 from tests.fakes.settings import FakeSettings
 from tests.fakes.studies import FakeStudies, FakeTraining
+from tests.fakes.trace import FakeTrace
 from tests.fakes.versions import FakeVersions
 
 __all__ = ["HOSTILE", "Book", "services", "uid", "with_history"]
@@ -50,35 +52,6 @@ class FakeProjects:
         )  # fmt: skip
 
 
-class FakeReports:
-    """A summary of what the fakes remember."""
-
-    def __init__(self, book: Book, projects: FakeProjects) -> None:
-        self._book, self._projects = book, projects
-
-    def view(self, project_id: str) -> ReportView:
-        values = [verdict.value for _, _, verdict in self._book.verdicts]
-        version = VersionView("9f3c1ab7" * 8, None, "discover", "active", 0, START)
-        spurious = values.count("spurious")
-        return ReportView(
-            project=self._projects.list()[0], version=version, generated_at=START,
-            reviewers=tuple(self._book.reviewers), cases_total=self._book.cases,
-            cases_reviewed=len({cue for cue, _, _ in self._book.verdicts}), verdicts=len(values),
-            correct=values.count("correct"), spurious=spurious, unsure=values.count("unsure"),
-            agree=1, disagree=2,
-            concepts=(ConceptTally(41, "ruler", 1, spurious, 0, 1.4),) if values else (),
-            renames=tuple(
-                (old, event)
-                for old in WEIGHTS
-                for event in self._book.names.get(uid("concept", old), ())
-            ),
-            runs=tuple(self._book.runs.values()), versions=(version,),
-        )  # fmt: skip
-
-    def export(self, project_id: str, fmt: str) -> bytes:
-        return f"report as {fmt}".encode()
-
-
 @dataclass(frozen=True)
 class FakeServices:
     """Stands where `dashboard.bootstrap.Services` stands."""
@@ -89,6 +62,7 @@ class FakeServices:
     hierarchy: FakeHierarchy
     runs: FakeRuns
     reports: FakeReports
+    report_making: FakeMaking
     book: Book
     settings_of: FakeSettings
     queue: FakeQueue
@@ -104,6 +78,13 @@ class FakeServices:
     groups: FakeGroups
     columns: FakeColumns
     drift: FakeDrift
+    trace: FakeTrace
+    home: FakeHome
+    success: FakeSuccess
+    decision_log: FakeDecisions
+    schedules: FakeSchedules
+    audit: FakeAudit
+    data: FakeData
 
 
 def services(book: Book | None = None, projects: tuple[str, ...] = ("demo",)) -> FakeServices:
@@ -114,13 +95,18 @@ def services(book: Book | None = None, projects: tuple[str, ...] = ("demo",)) ->
     concepts = FakeConcepts(book, Marks())
     studies = FakeStudies(book, pinned=3)
     notes = FakeNotes(book)
+    success, schedules = FakeSuccess(book), FakeSchedules(book)
     return FakeServices(
         listed, FakeReview(book, rules, queue), concepts, FakeHierarchy(book, concepts),
-        FakeRuns(book), FakeReports(book, listed), book, rules, queue,
+        FakeRuns(book), FakeReports(book), FakeMaking(book), book, rules, queue,
         studies, FakeTraining(studies), FakeAgreement(book, rules), notes,
         FakeDiagnosing(book), FakeValidating(book), FakeDiscovering(notes),
         FakeJudging(book), FakeVersions(book), FakeGroups(book), FakeColumns(book),
-        FakeDrift(book),
+        FakeDrift(book), trace=FakeTrace(book),
+        home=FakeHome(book, success, schedules), success=success,
+        decision_log=FakeDecisions(book), schedules=schedules,
+        audit=FakeAudit(book, rules),
+        data=FakeData(),
     )  # fmt: skip
 
 
@@ -134,3 +120,4 @@ def with_history(made: FakeServices) -> None:
         made.book.verdicts.append((cue_id, who, said))
     made.runs.past()
     made.drift.past()
+    made.schedules.past()

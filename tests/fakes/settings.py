@@ -18,7 +18,7 @@ from dashboard.viewmodels.settings import (
     WeightView,
 )
 from db.errors import StaleWrite
-from tests.fakes.cases import START, Book
+from tests.fakes.cases import START, Book, uid
 
 
 class FakeSettings:
@@ -45,7 +45,7 @@ class FakeSettings:
                 for key, weight in now.weights.items()
             ),
             now.control_share, now.overlap_share, now.reviews_wanted, now.lease_minutes,
-            now.near_miss_margin, now.tolerance, now.cluster_column,
+            now.near_miss_margin, now.tolerance, now.cluster_column, now.replan_words,
         )  # fmt: skip
 
     def history(self, project_id: str) -> tuple[ChangeView, ...]:
@@ -101,6 +101,12 @@ class FakeSettings:
         self.roles[reviewer_id] = MemberView(
             reviewer_id, self._name(reviewer_id), role, self._name(by_id), START, revision + 1
         )
+
+    def give(self, name: str, role: str) -> None:
+        """Close the project: someone else is lead, this person has that role."""
+        for who, word in (("Dr Lead", "lead"), (name, role)):
+            key = self._book.reviewers.setdefault(who, uid("reviewer", who))
+            self.roles[key] = MemberView(key, who, as_role(word), "Dr Lead", START, 1)
 
     def _standing(self) -> dict[str, str]:
         return {id: m.role for id, m in self.roles.items() if m.role != "removed"}

@@ -139,11 +139,12 @@ def test_review_reweight_report(tiles: tuple[Path, Path, Services], tmp_path: Pa
         assert ended.state == "failed"
         assert len(ended.message) > 30
         assert "Traceback" not in ended.message
-    for form in ("html", "csv", "json"):
+    for form in ("html", "pdf", "csv", "json"):
         out = tmp_path / f"report.{form}"
         result = insight(
-            workspace, "report", "--project", "tiles", "--format", form, "--out", str(out)
-        )
+            workspace, "report", "--project", "tiles", "--format", form, "--out", str(out),
+            "--as", "Dr Tile",
+        )  # fmt: skip
         assert result.exit_code == 0, result.output
         assert out.stat().st_size > 200
     body = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

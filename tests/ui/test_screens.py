@@ -52,20 +52,6 @@ class TestReview:
         assert at.query_params["case"] == fakes.uid("case", 1)
 
 
-class TestReport:
-    def test_summary_and_empty_sections(self) -> None:
-        at, _ = app(screen="report")
-        at.run()
-        assert not at.exception
-        assert at.metric[0].value == "0 of 6"
-        assert "No verdicts yet" in texts(at)
-
-    def test_every_metric_says_what_it_is(self) -> None:
-        at, _ = app(screen="report")
-        at.run()
-        assert all(metric.help for metric in at.metric)
-
-
 class TestWholeApp:
     @pytest.fixture
     def whole(self, monkeypatch: pytest.MonkeyPatch) -> AppTest:

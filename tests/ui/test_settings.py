@@ -55,6 +55,8 @@ class TestRules:
         assert at.number_input(key="tolerance").value == 3.0
         at.number_input(key="tolerance").set_value(2.5)
         at.text_input(key="cluster-column").set_value("patient")
+        assert at.number_input(key="replan-words").value == 10
+        at.number_input(key="replan-words").set_value(0)
         save(at)
         now = services.settings_of.now
         assert now.blind == {"labels"}
@@ -62,7 +64,7 @@ class TestRules:
         assert now.reasons == ("gel bubble", "artefact")
         assert [each.key for each in now.criteria] == ["clarity", "actionability", "would-i-biopsy"]
         assert (now.control_share, now.weights["experts"]) == (0.25, 4.0)
-        assert (now.tolerance, now.cluster_column) == (0.025, "patient")
+        assert (now.tolerance, now.cluster_column, now.replan_words) == (0.025, "patient", 0)
         assert "Saved as revision 1" in texts(at)
         assert "Revision 1, set by Ada" in texts(at)
 
@@ -103,6 +105,9 @@ class TestRules:
         run(at)
         assert "Only a lead can change these" in texts(at)
         assert not [button for button in at.button if button.label == "Save the rules"]
+        rules = at.table[0].value
+        stands = dict(zip(rules["Rule"], rules["Stands"], strict=True))
+        assert stands["The queue learns"] == "open cases are ordered anew after every 10 verdicts"
 
 
 def rules_view(services: fakes.FakeServices, revision: int) -> object:

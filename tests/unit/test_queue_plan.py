@@ -11,6 +11,7 @@ from dashboard.services import queue_plan
 from dashboard.services.queue_plan import CONTROL, REST, plan
 
 NONE = np.zeros(0)
+WEIGHTS = {"uncertain": 2.0, "shortcut": 1.0}
 
 
 def some_plan(count: int = 200, seed: int = 0, **more: object) -> list[queue_plan.Place]:
@@ -137,3 +138,52 @@ def test_how_many_people_are_wanted_is_drawn_per_image_and_grows_with_the_share(
     assert queue_plan.wanted(keys[:5], share=0.2, people=3, seed=1) == few[:5]
     assert set(queue_plan.wanted(keys, share=1.0, people=2, seed=0)) == {2}
     assert set(queue_plan.wanted(keys, share=0.0, people=2, seed=0)) == {1}
+
+
+class TestPlannedAnew:
+    """Planning what is left again and again, as people come on, keeps the stated shares."""
+
+    def rounds(self, step: int, count: int = 200) -> list[str]:
+        """Who filled the places, where only `step` of them are used before the next plan."""
+        rng = np.random.default_rng(1)
+        scores = {name: rng.random(count) for name in WEIGHTS}
+        left = np.arange(count)
+        filled: list[str] = []
+        while len(left):
+            places = plan(
+                {name: score[left] for name, score in scores.items()}, WEIGHTS,
+                control_share=0.1, held_out_I=np.zeros(len(left), bool), seed=0,
+                served=Counter(filled),
+            )  # fmt: skip
+            order = np.argsort([place.order for place in places])[:step]
+            filled += [places[at].strategy for at in order]
+            left = np.delete(left, order)
+        return filled
+
+    @pytest.mark.parametrize("step", [1, 3, 10])
+    def test_shares_hold_however_often(self, step: int) -> None:
+        filled = self.rounds(step)
+        for until in (20, 50, 100, 150):
+            counts = Counter(filled[:until])
+            assert abs(counts["uncertain"] - 0.6 * until) <= 2
+            assert abs(counts["shortcut"] - 0.3 * until) <= 2
+            assert abs(counts[CONTROL] - 0.1 * until) <= 2
+
+    def test_without_what_was_served_the_largest_share_would_always_begin(self) -> None:
+        places = sorted(some_plan(), key=lambda place: place.order)
+        assert places[0].strategy == "uncertain"
+        again = sorted(some_plan(served={"uncertain": 1}), key=lambda place: place.order)
+        assert again[0].strategy == "shortcut"
+
+    def test_who_had_no_case_for_long_does_not_take_over(self) -> None:
+        places = sorted(some_plan(served={"uncertain": 500}), key=lambda place: place.order)
+        counts = Counter(place.strategy for place in places[:20])
+        assert counts["shortcut"] <= 9
+        assert counts["uncertain"] >= 9
+
+    def test_held_out_cases_begin_afresh(self) -> None:
+        held = np.arange(200) >= 100
+        plain = some_plan(held_out_I=held)
+        later = some_plan(held_out_I=held, served={"uncertain": 1})
+        assert plain[100:] == later[100:]
+        assert plain[:100] != later[:100]

@@ -4,12 +4,13 @@ Both are migrated once per session; tests keep apart by making their own project
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from db import migrate
 from db.engine import create_engine
@@ -55,6 +56,37 @@ def _empty_database(request: pytest.FixtureRequest, back_end: str, folder: Path)
 def empty_url(request: pytest.FixtureRequest, back_end: str, tmp_path: Path) -> str:
     """A database of its own for this test, without any table."""
     return _empty_database(request, back_end, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def template(
+    request: pytest.FixtureRequest, back_end: str, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """A migrated, empty database that nobody writes to: it is copied."""
+    made = _empty_database(request, back_end, tmp_path_factory.mktemp("template"))
+    migrate.upgrade(made)
+    return made
+
+
+@pytest.fixture
+def migrated_url(
+    request: pytest.FixtureRequest, back_end: str, template: str, tmp_path: Path
+) -> str:
+    """A migrated database of its own for this test: it may forge what it likes in it."""
+    if back_end == "sqlite":
+        with sqlite3.connect(template.removeprefix("sqlite:///")) as source:
+            with sqlite3.connect(tmp_path / "own.sqlite") as copy:
+                source.backup(copy)
+            copy.close()
+        source.close()
+        return f"sqlite:///{tmp_path / 'own.sqlite'}"
+    server = request.getfixturevalue("postgres_url")
+    known, name = make_url(template).database, f"insight_{uuid4().hex}"
+    admin = create_engine(server)
+    with admin.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {known}"))
+    admin.dispose()
+    return str(server).replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture(scope="session")

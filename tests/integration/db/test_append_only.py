@@ -30,6 +30,13 @@ TABLES = {
     "training_answers": "reviewer_id",
     "column_verdicts": "comment",
     "version_events": "reason",
+    "criteria": "reason",
+    "decisions": "title",
+    "schedules": "name",
+    "exports": "format",
+    "redactions": "pseudonym",
+    "retentions": "reason",
+    "chain_entries": "table_name",
 }
 
 
@@ -80,6 +87,28 @@ def _say_more(uow: UnitOfWork, world: World) -> None:
     child = uow.versions.add(project, new_version("w" * 64, world.version.hash))
     uow.version_events.append(
         id=new_id(), version_id=child.id, kind="activate", former_id=world.version.id, **mine
+    )
+    uow.criteria.append(
+        id=new_id(), project_id=project, measure="kappa", comparator=">=", threshold=0.6,
+        reason="", based_on=0, **mine,
+    )  # fmt: skip
+    uow.decisions.add(
+        id=new_id(), project_id=project, subject="other", title="x", choice="", reason="", **mine
+    )
+    uow.schedules.append(
+        id=new_id(), project_id=project, schedule_id=new_id(), name="weekly", spec={},
+        active=True, based_on=0, **mine,
+    )  # fmt: skip
+    uow.exports.add(
+        id=new_id(), project_id=project, kind="report", format="html", scope={}, sha256="0" * 64,
+        size=1, **mine,
+    )  # fmt: skip
+    uow.redactions.append(
+        id=new_id(), project_id=project, person_id=world.ben.id, pseudonym=f"Person {new_id()}",
+        reason="", **mine,
+    )  # fmt: skip
+    uow.retentions.apply(
+        id=new_id(), project_id=project, older_than=world.project.created_at, reason="old", **mine
     )
     uow.adjudications.append(
         id=new_id(), project_id=project, subject="cue", subject_id=cue.id, value="correct",

@@ -175,14 +175,14 @@ def test_explain_of_a_bad_file_is_refused(made: tuple[Path, Console], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("form", "start"), [("html", b"<!doctype html"), ("json", b"{"), ("csv", b"id,project,")]
+    ("form", "start"), [("html", b"<!doctype html"), ("json", b"{"), ("csv", b"pk")]
 )
 def test_reports_are_written(
     made: tuple[Path, Console], tmp_path: Path, form: str, start: bytes
 ) -> None:
     out = tmp_path / f"report.{form}"
 
-    made[1]("report", "--project", "tiles", "--format", form, "--out", out)
+    made[1]("report", "--project", "tiles", "--format", form, "--out", out, "--as", "Ada")
 
     assert out.read_bytes().lower().startswith(start)
 

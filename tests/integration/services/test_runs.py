@@ -12,6 +12,7 @@ from core.artifacts import load_bundle
 from core.errors import ConfigError, InsightError
 from core.heads import LinearHead
 from dashboard.services import feedback
+from dashboard.services.report_scope import ReportScope
 from dashboard.services.run_queue import DbosQueue
 from dashboard.services.run_scratch import Scratch
 from dashboard.services.run_view import METRICS
@@ -135,13 +136,18 @@ def test_the_same_run_gives_the_same_version(judged: World, done: RunView) -> No
 
 
 def test_the_report_carries_the_run(judged: World, done: RunView) -> None:
-    view = judged.services.reports.view(judged.project_id)
-    assert done.id in {run.id for run in view.runs}
-    page = judged.services.reports.export(judged.project_id, "html").decode()
-    assert "Worst-group accuracy" in page
-    assert "better" in page
-    assert (done.snapshot_hash or "?") in page
-    assert (done.result_version or "?") in page
+    found = judged.services.reports.content(judged.project_id, ReportScope())
+    run = next(run for run in found.runs if run.id == done.id)
+    assert (run.snapshot, run.result_version) == (done.snapshot_hash, done.result_version)
+    assert {"accuracy", "worst_group"} <= {figure.key for figure in run.splits[0].figures}
+    assert run.sentence.startswith("On ")
+    assert "went from wrong to right" in run.sentence
+    named = judged.services.reports.content(
+        judged.project_id, ReportScope(version=(done.result_version or "")[:10])
+    )
+    assert done.id in {run.id for run in named.runs}
+    assert {run.result_version for run in named.runs} == {done.result_version}
+    assert (done.snapshot_hash or "?") in " ".join(row.value for row in named.provenance)
 
 
 def test_activate_then_discard(judged: World, done: RunView) -> None:

@@ -45,7 +45,7 @@ def test_compare_says_what_changed(world: World) -> None:
     told = call(world, "versions", "compare", world.version_hash[:8], better[:8])
     assert told.exit_code == 0
     assert "from wrong to right" in told.stdout
-    assert "Nothing watched falls" in told.stdout
+    assert "Nothing watched is worse" in told.stdout
     view = json.loads(
         call(world, "versions", "compare", world.version_hash, better, "--json").stdout
     )

@@ -114,6 +114,16 @@ def test_names_are_protocols_and_an_unknown_one_is_refused() -> None:
         feedback.run((0,), only=("nonsense",))
 
 
+def test_a_part_of_a_protocol_is_asked_for_by_name() -> None:
+    protocol, part = feedback.part_of("phantoms/efficiency")
+    assert (protocol.NAME, part) == ("phantoms", {"part": "efficiency"})
+    assert feedback.part_of("toy_colors")[1] == {}
+    with pytest.raises(SystemExit, match="no part half; there are strategies, efficiency"):
+        feedback.run((0,), only=("phantoms/half",))
+    with pytest.raises(SystemExit, match="toy_colors has no part efficiency; there are none"):
+        feedback.part_of("toy_colors/efficiency")
+
+
 def test_iris_cancer_is_the_published_table() -> None:
     made = feedback_iris_cancer.table(0)
     assert made.train.shape == (67, 34)
