@@ -220,6 +220,11 @@ def _line(row: AuditRecord) -> AuditLineView:
 
 
 def _short(value: object) -> str:
+    """A value as people read it; hashes by their first characters."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_short(each)}" for key, each in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(_short(each) for each in value) or "none"
     text = str(value)
     return text[:12] if len(text) == 64 else text
 

@@ -21,7 +21,7 @@ def state(found: ChainState) -> None:
     """Where the chain ends."""
     st.markdown(plain(found.sentence))
     if found.hash:
-        st.caption(f"The chain ends at place {found.place} with `{found.hash}`.", help=WHAT)
+        st.caption(f"The chain ends at place {found.place} with {found.hash}.", help=WHAT)
 
 
 def checked(chains: Sequence[ChainView]) -> None:
@@ -42,9 +42,7 @@ def checked(chains: Sequence[ChainView]) -> None:
             alt=f"What does not fit in the audit chain of {chain.name}",
         )
         if chain.found > len(shown):
-            st.caption(
-                f"... and {chain.found - len(shown)} more: `insight audit verify` lists them"
-            )
+            st.caption(f"... and {chain.found - len(shown)} more: insight audit verify lists them")
 
 
 def lines(page: AuditPage) -> None:
@@ -73,6 +71,6 @@ def extracted(made: ExtractView) -> None:
     """What is in an extract, and how it is checked."""
     st.markdown(plain(f"{made.sentence}."))
     st.caption(
-        f"Anybody can verify it without this workspace: `insight audit check {made.path.name}`. "
-        f"SHA-256 of the file `{made.sha256}`."
+        f"Anybody can verify it without this workspace: insight audit check {made.path.name}. "
+        f"SHA-256 of the file {made.sha256}."
     )

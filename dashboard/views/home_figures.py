@@ -150,6 +150,9 @@ def _timed(figure: go.Figure, unit: str, height: int) -> None:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "font": {"color": ink()}},
     )
     figure.update_xaxes(gridcolor=GRID, type="date")
+    days = sorted({day for each in figure.data for day in each.x or ()})
+    if len(days) < 3:  # Plotly would tell one day in parts of a second
+        figure.update_xaxes(tickvals=days, tickformat="%d %b %Y")
     figure.update_yaxes(
         gridcolor=GRID, rangemode="tozero", title={"text": unit, "font": {"color": ink()}}
     )

@@ -40,6 +40,7 @@ PASSED = {
     False: ":red-badge[:material/cancel: fail]",
     None: ":gray-badge[:material/help: cannot be said]",
 }
+GONE, ELSEWHERE = "no longer in the workspace", "written outside the workspace"
 ACTS = {"made": "made", "activate": "activated", "rollback": "gone back to", "discard": "discarded"}
 
 
@@ -321,7 +322,7 @@ def files_heading(rows: Sequence[FileRow]) -> None:
 def file_line(row: FileRow, *, fresh: bool) -> None:
     """One file: what, who, when, its hash."""
     mark = ":green-badge[new] " if fresh else ""
-    gone = "" if row.there else " :gray-badge[no longer in the workspace]"
+    gone = "" if row.there else f" :gray-badge[{ELSEWHERE if row.path is None else GONE}]"
     where = "" if row.small or not row.path else f" In the workspace: `{row.path}`."
     st.markdown(
         f"{mark}**{plain(row.label)}**, {_size(row.size)}, {plain(row.by)}, {moment(row.at)}{gone}"

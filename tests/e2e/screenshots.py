@@ -59,6 +59,10 @@ OTHERS = {
     "lineage": "versions?part=Lineage",
     "groups": "groups",
     "drift": "drift",
+    "trace": "trace",
+    "home": "home",
+    "decisions": "decisions",
+    "audit": "audit",
 }
 
 

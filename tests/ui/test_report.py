@@ -141,6 +141,17 @@ def test_a_file_that_has_gone_is_listed_without_a_download() -> None:
     run(at)
     assert "no longer in the workspace" in texts(at)
     assert not at.get("download_button")
+    assert "written outside" not in texts(at)
+
+
+def test_a_file_that_the_command_line_wrote_elsewhere_is_not_called_lost() -> None:
+    at, services = opened("report", _judged())
+    press(at, "report-make")
+    made = replace(services.report_making.made[0], there=False, path=None)
+    services.report_making.made = [made]
+    run(at)
+    assert "written outside the workspace" in texts(at)
+    assert "no longer" not in texts(at)
 
 
 def test_a_blind_review_says_that_only_ones_own_words_are_told() -> None:
