@@ -139,7 +139,7 @@ def test_review_reweight_report(tiles: tuple[Path, Path, Services], tmp_path: Pa
         assert ended.state == "failed"
         assert len(ended.message) > 30
         assert "Traceback" not in ended.message
-    for form in ("html", "pdf", "csv", "json"):
+    for form in ("html", "pdf", "csv", "json", "parquet", "coco"):
         out = tmp_path / f"report.{form}"
         result = insight(
             workspace, "report", "--project", "tiles", "--format", form, "--out", str(out),
