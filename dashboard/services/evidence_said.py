@@ -146,7 +146,6 @@ def _of_dictionary(
     marks = uow.verdicts.marks(
         project_id, dictionary_hash, values=("correct", "spurious", "unsure")
     )
-    rows = uow.verdicts.standing_of_project(project_id, dictionary_hash=dictionary_hash)
     numbers = {key: n for n, key in uow.concepts.ids(project_id, dictionary_hash).items()}
     classes = [
         ClassWord(
@@ -159,7 +158,7 @@ def _of_dictionary(
     ]
     return _Part(
         marks=_moved(marks, onward),
-        order={row.id: row.seq for row in rows},
+        order=uow.verdicts.order(project_id, dictionary_hash),
         decided=_moved(uow.adjudications.marks(project_id, dictionary_hash), onward),
         classes=_moved(classes, onward),
     )

@@ -55,17 +55,23 @@ class VerdictReads(Repository):
         self,
         project_id: str,
         *,
-        dictionary_hash: str | None = None,
         include_withdrawn: bool = False,
     ) -> tuple[VerdictRecord, ...]:
         """The standing verdicts of everyone in a project, in the order of being given."""
-        where = [Verdict.project_id == project_id]
-        if dictionary_hash is not None:
-            own = select(Concept.id).where(
-                Concept.project_id == project_id, Concept.dictionary_hash == dictionary_hash
-            )
-            where.append(Verdict.concept_id.in_(own))
-        return self._records(standing_verdicts(*where, include_withdrawn=include_withdrawn))
+        mine = Verdict.project_id == project_id
+        return self._records(standing_verdicts(mine, include_withdrawn=include_withdrawn))
+
+    def order(self, project_id: str, dictionary_hash: str) -> dict[str, int]:
+        """Id -> sequence number of the standing verdicts on a dictionary, in rising order.
+
+        Two narrow columns: a review of a quarter of a million words is a matter of megabytes.
+        """
+        own = select(Concept.id).where(
+            Concept.project_id == project_id, Concept.dictionary_hash == dictionary_hash
+        )
+        stands = standing_verdicts(Verdict.project_id == project_id, Verdict.concept_id.in_(own))
+        query = select(Verdict.id, Verdict.seq).join(stands, stands.c.seq == Verdict.seq)
+        return self._mapping(query.order_by(Verdict.seq))
 
     def counts(self, project_id: str) -> VerdictCounts:
         """How many events there are and how many of each value stand."""

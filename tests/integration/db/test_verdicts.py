@@ -218,7 +218,10 @@ def test_export_and_marks_name_everything(factory: UnitOfWorkFactory, world: Wor
         marks = uow.verdicts.marks(world.project.id, DICTIONARY)
         assert uow.verdicts.marks(world.project.id, "another dictionary") == ()
         assert len(uow.verdicts.marks(world.project.id, DICTIONARY, values=("unsure",))) == 1
-        assert uow.verdicts.standing_of_project(world.project.id, dictionary_hash="no") == ()
+        rows_of = uow.verdicts.standing_of_project(world.project.id)
+        assert uow.verdicts.order(world.project.id, "no") == {}
+        order = uow.verdicts.order(world.project.id, DICTIONARY)
+        assert list(order.items()) == [(row.id, row.seq) for row in rows_of]
         found = uow.cues.find(world.version.id, rows[0].image_sha256, rows[0].concept)
     image = world.cases[2].image
     assert (rows[0].image, rows[0].image_sha256) == (image.relpath, image.sha256)
