@@ -12,6 +12,7 @@ from dashboard.cli.shared import (
     PROBLEMS,
     AsJson,
     ProjectName,
+    Who,
     Workspace,
     app,
     bar,
@@ -19,12 +20,11 @@ from dashboard.cli.shared import (
     open_services,
     plain,
     print_json,
+    signed_in,
 )
 
 if TYPE_CHECKING:
-    from dashboard.bootstrap import Services
     from dashboard.services.data_import import ImportReport
-    from db.records import ReviewerRecord
 
 data_app = typer.Typer(
     help="Carry a review out as JSON, CSV, Parquet or COCO, and in again.", no_args_is_help=True
@@ -35,7 +35,6 @@ archive_app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(archive_app, name="archive")
 
-Who = Annotated[str, typer.Option("--as", help="Your reviewer name, as you sign in with it.")]
 Narrow = Annotated[str | None, typer.Option(help="Narrow to this.")]
 Form = Literal["json", "csv", "parquet", "coco"]
 
@@ -64,7 +63,7 @@ def export_data(
         "reviewer": person, "case_id": case,
     })  # fmt: skip
     services = open_services(workspace)
-    found, me = services.projects.get(project), _person(services, reviewer)
+    found, me = services.projects.get(project), signed_in(services, reviewer)
     with bar(as_json) as progress:
         made = services.data.write(found.id, scope, form, file, me, progress)
     kept = services.data.record(found.id, scope, made, me)
@@ -91,7 +90,7 @@ def import_data(
     file changes nothing.
     """
     services = open_services(workspace)
-    found, me = services.projects.get(project), _person(services, reviewer)
+    found, me = services.projects.get(project), signed_in(services, reviewer)
     with bar(as_json) as progress:
         report = services.data.read(found.id, file, me, progress, write=not dry_run)
     _tell(report, as_json, "could be added" if dry_run else "added")
@@ -129,7 +128,7 @@ def export_archive(
 ) -> None:
     """Write a whole project into one file: rows, model versions, words, people, audit chain."""
     services = open_services(workspace)
-    found, me = services.projects.get(project), _person(services, reviewer)
+    found, me = services.projects.get(project), signed_in(services, reviewer)
     with bar(as_json) as progress:
         packed = services.archive.packed(
             found.id, file, me, with_images=with_images, progress=progress
@@ -159,7 +158,7 @@ def import_archive(
 ) -> None:
     """Take in a whole project, or nothing of it: every hash is checked first."""
     services = open_services(workspace)
-    me = None if reviewer is None else _person(services, reviewer)
+    me = None if reviewer is None else signed_in(services, reviewer)
     with bar(as_json) as progress:
         taken = services.archive.read(file, name=name, images=images, person=me, progress=progress)
     if as_json:
@@ -188,13 +187,6 @@ def check_archive(
         return
     typer.echo(f"whole: project {manifest.project!r}, {len(manifest.members)} members, "
                f"{sum(manifest.rows.values())} rows")  # fmt: skip
-
-
-def _person(services: Services, name: str) -> ReviewerRecord:
-    """Whoever signs in under that name."""
-    reviewer_id = services.review.sign_in(name)
-    with services.uow(read_only=True) as uow:
-        return uow.reviewers.get(reviewer_id)
 
 
 def _tell(report: ImportReport, as_json: bool, done: str) -> None:

@@ -11,6 +11,7 @@ from dashboard.cli.shared import (
     EXIT_CODES,
     AsJson,
     ProjectName,
+    Who,
     Workspace,
     app,
     guarded,
@@ -32,7 +33,6 @@ app.add_typer(criteria_app, name="criteria")
 app.add_typer(decisions_app, name="decisions")
 app.add_typer(schedule_app, name="schedule")
 
-Who = Annotated[str, typer.Option("--as", help="Your reviewer name, as you sign in with it.")]
 Why = Annotated[str, typer.Option("--why", help="The reason; it is kept for good.")]
 Key = Annotated[str, typer.Argument(help="Name of the schedule, or the beginning of its id.")]
 

@@ -11,6 +11,7 @@ from dashboard.cli.shared import (
     EXIT_CODES,
     AsJson,
     ProjectName,
+    Who,
     Workspace,
     app,
     guarded,
@@ -28,8 +29,6 @@ queue_app = typer.Typer(help="Plan, show and assign the review queue.", no_args_
 settings_app = typer.Typer(help="Show or set a project's rules of review.", no_args_is_help=True)
 app.add_typer(queue_app, name="queue")
 app.add_typer(settings_app, name="settings")
-
-Who = Annotated[str, typer.Option("--as", help="Your reviewer name, as you sign in with it.")]
 
 
 @queue_app.command(epilog=EXIT_CODES)

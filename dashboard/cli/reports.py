@@ -11,6 +11,7 @@ from dashboard.cli.shared import (
     EXIT_CODES,
     AsJson,
     ProjectName,
+    Who,
     Workspace,
     app,
     bar,
@@ -18,6 +19,7 @@ from dashboard.cli.shared import (
     open_services,
     plain,
     print_json,
+    signed_in,
 )
 
 if TYPE_CHECKING:
@@ -35,8 +37,6 @@ logo_app = typer.Typer(help="The logo on a project's reports.", no_args_is_help=
 report_app.add_typer(template_app, name="template")
 report_app.add_typer(logo_app, name="logo")
 app.add_typer(report_app, name="report")
-
-Who = Annotated[str, typer.Option("--as", help="Your reviewer name, as you sign in with it.")]
 
 
 @report_app.callback(invoke_without_command=True, epilog=EXIT_CODES)
@@ -83,7 +83,7 @@ def report(
         "reviewer": of, "case_id": case,
     })  # fmt: skip
     services = open_services(workspace)
-    person = _person(services, reviewer)
+    person = signed_in(services, reviewer)
     project_id = services.projects.get(project).id
     with bar(quiet=as_json) as progress:
         made = _make(services, project_id, scope, formats, out, person, progress)
@@ -232,10 +232,4 @@ def _found(
     workspace: Path | None, project: str, reviewer: str
 ) -> tuple[Services, str, ReviewerRecord]:
     services = open_services(workspace)
-    return services, services.projects.get(project).id, _person(services, reviewer)
-
-
-def _person(services: Services, name: str) -> ReviewerRecord:
-    reviewer_id = services.review.sign_in(name)
-    with services.uow(read_only=True) as uow:
-        return uow.reviewers.get(reviewer_id)
+    return services, services.projects.get(project).id, signed_in(services, reviewer)

@@ -18,6 +18,7 @@ from dashboard.settings import Settings
 
 if TYPE_CHECKING:
     from dashboard.bootstrap import Services
+    from db.records import ReviewerRecord
 
 PROBLEMS, REFUSED, INTERRUPTED = 3, 4, 130
 EXIT_CODES = (
@@ -45,6 +46,7 @@ Workspace = Annotated[
 ]
 ProjectName = Annotated[str, typer.Option("--project", help="Name of the project.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+Who = Annotated[str, typer.Option("--as", help="Your reviewer name, as you sign in with it.")]
 
 
 def main() -> None:
@@ -102,6 +104,13 @@ def open_services(workspace: Path | None, port: int | None = None) -> Services:
     settings.workspace.mkdir(parents=True, exist_ok=True)
     upgrade(settings.database_url)
     return build(settings)
+
+
+def signed_in(services: Services, name: str) -> ReviewerRecord:
+    """Whoever signs in under that name."""
+    reviewer_id = services.review.sign_in(name)
+    with services.uow(read_only=True) as uow:
+        return uow.reviewers.get(reviewer_id)
 
 
 @contextmanager

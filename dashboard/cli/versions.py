@@ -11,6 +11,7 @@ from dashboard.cli.shared import (
     EXIT_CODES,
     AsJson,
     ProjectName,
+    Who,
     Workspace,
     app,
     guarded,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 versions_app = typer.Typer(help="List, compare and activate model versions.", no_args_is_help=True)
 app.add_typer(versions_app, name="versions")
 
-Who = Annotated[str, typer.Option("--as", help="Your reviewer name, as you sign in with it.")]
 Reason = Annotated[str, typer.Option(help="Why; needed where the version loses too much.")]
 Version = Annotated[str, typer.Argument(help="Hash of the version, or its first 6 characters.")]
 

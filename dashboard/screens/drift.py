@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import streamlit as st
 
-from dashboard.screens import blind
+from dashboard.screens import blind, run_acts
 from dashboard.screens.context import REFUSALS, Sitting, shown_as_sentence
 from dashboard.screens.going import drawn
 from dashboard.screens.queue import review_page
-from dashboard.screens.telling import attempt, keep, tell
+from dashboard.screens.telling import keep, tell
 from dashboard.viewmodels.drift import (
     DriftConcept,
     DriftForm,
@@ -200,7 +200,7 @@ def _check(sitting: Sitting, run_id: str) -> None:
         drift_page.failed(view)
         st.button(
             "Start it again", icon=":material/restart_alt:",
-            on_click=partial(_again, sitting, run_id),
+            on_click=partial(run_acts.again, sitting, PLACE, run_id, "The check"),
         )  # fmt: skip
         return
     drift_page.answer(view)
@@ -219,21 +219,7 @@ def _watch(sitting: Sitting, run_id: str) -> None:
     drift_page.bar(view)
     st.button(
         "Cancel the check", key=f"cancel-{run_id}", icon=":material/stop_circle:",
-        on_click=partial(_cancel, sitting, run_id),
-    )  # fmt: skip
-
-
-def _cancel(sitting: Sitting, run_id: str) -> None:
-    attempt(
-        PLACE, lambda: sitting.services.runs.cancel(run_id, sitting.reviewer.id),
-        done="The check was asked to stop.", stale="Not cancelled: it has ended meanwhile.",
-    )  # fmt: skip
-
-
-def _again(sitting: Sitting, run_id: str) -> None:
-    attempt(
-        PLACE, lambda: sitting.services.runs.restart(run_id, sitting.reviewer.id, anew=True),
-        done="The check starts again.", stale="Not started: it is under way already.",
+        on_click=partial(run_acts.cancel, sitting, PLACE, run_id, "The check"),
     )  # fmt: skip
 
 

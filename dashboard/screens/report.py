@@ -12,10 +12,11 @@ from uuid import uuid4
 
 import streamlit as st
 
+from dashboard.screens import run_acts
 from dashboard.screens.context import REFUSALS, Sitting, shown_as_sentence
 from dashboard.screens.going import drawn
 from dashboard.screens.queue import review_page
-from dashboard.screens.telling import attempt, keep, tell
+from dashboard.screens.telling import keep, tell
 from dashboard.services.report_scope import ReportScope
 from dashboard.viewmodels.modes import ExamplePicture
 from dashboard.viewmodels.report_content import ReportContent, SpuriousConcept
@@ -232,7 +233,7 @@ def _one_under_way(sitting: Sitting, row: MakingRow) -> None:
     report_page.stopped(row)
     st.button(
         "Start it again", key=f"again-{row.run_id}", icon=":material/restart_alt:",
-        on_click=partial(_again, sitting, row.run_id),
+        on_click=partial(run_acts.again, sitting, PLACE, row.run_id, "The report"),
     )  # fmt: skip
 
 
@@ -245,21 +246,7 @@ def _watch(sitting: Sitting, run_id: str) -> None:
     report_page.bar(row)
     st.button(
         "Cancel", key=f"cancel-{run_id}", icon=":material/stop_circle:",
-        on_click=partial(_cancel, sitting, run_id),
-    )  # fmt: skip
-
-
-def _cancel(sitting: Sitting, run_id: str) -> None:
-    attempt(
-        PLACE, lambda: sitting.services.runs.cancel(run_id, sitting.reviewer.id),
-        done="The report was asked to stop.", stale="Not cancelled: it has ended meanwhile.",
-    )  # fmt: skip
-
-
-def _again(sitting: Sitting, run_id: str) -> None:
-    attempt(
-        PLACE, lambda: sitting.services.runs.restart(run_id, sitting.reviewer.id, anew=True),
-        done="The report starts again.", stale="Not started: it is under way already.",
+        on_click=partial(run_acts.cancel, sitting, PLACE, run_id, "The report"),
     )  # fmt: skip
 
 

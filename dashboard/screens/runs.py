@@ -8,10 +8,10 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.screens import deciding, judged, run_start
+from dashboard.screens import deciding, judged, run_acts, run_start
 from dashboard.screens.context import REFUSALS, Sitting, shown_as_sentence
 from dashboard.screens.run_start import PLACE, RUN
-from dashboard.screens.telling import attempt, tell
+from dashboard.screens.telling import tell
 from dashboard.viewmodels import RunView
 from dashboard.viewmodels.judgement import JudgementView
 from dashboard.views import chrome, evidence_page, judgement_page, run_page
@@ -124,19 +124,12 @@ def _watch(sitting: Sitting, run_id: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Cancel the run", key=f"cancel-{run_id}", icon=":material/stop_circle:",
-            on_click=partial(_cancel, sitting, run_id),
+            on_click=partial(run_acts.cancel, sitting, PLACE, run_id, "The run"),
             help="It stops before its next step; it can be resumed from there",
         )  # fmt: skip
         st.caption("The work goes on in the background: you may review on, or close this page.")
     evidence_page.notices(run.notices)
     run_page.watched(sitting.services.runs.curves(run_id), run_id)
-
-
-def _cancel(sitting: Sitting, run_id: str) -> None:
-    attempt(
-        PLACE, lambda: sitting.services.runs.cancel(run_id, sitting.reviewer.id),
-        done="The run was asked to stop.", stale="Not cancelled: it has ended meanwhile.",
-    )  # fmt: skip
 
 
 def _stopped(sitting: Sitting, run: RunView) -> None:
@@ -152,25 +145,17 @@ def _stopped(sitting: Sitting, run: RunView) -> None:
         if run.resumable:
             st.button(
                 "Resume", icon=":material/resume:", type="primary",
-                on_click=partial(_again, sitting, run.id, anew=False),
+                on_click=partial(run_acts.again, sitting, PLACE, run.id, "The run", anew=False),
                 help="Goes on from where it stopped, with the same verdicts: the result is the "
                 "same as if it had never stopped",
             )  # fmt: skip
         st.button(
             "Start it again", icon=":material/restart_alt:",
-            on_click=partial(_again, sitting, run.id, anew=True),
+            on_click=partial(run_acts.again, sitting, PLACE, run.id, "The run", anew=True),
             help="Starts from the beginning, with the verdicts as they stand now",
         )  # fmt: skip
         if run.resumable and run.checkpoint:
             st.caption(chrome.plain(f"It would go on {run.checkpoint}."))
-
-
-def _again(sitting: Sitting, run_id: str, *, anew: bool) -> None:
-    attempt(
-        PLACE, lambda: sitting.services.runs.restart(run_id, sitting.reviewer.id, anew=anew),
-        done="The run goes on." if not anew else "The run starts again.",
-        stale="Not started: it is under way already.",
-    )  # fmt: skip
 
 
 def _result(sitting: Sitting, run: RunView) -> None:

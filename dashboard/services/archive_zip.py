@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from core.errors import InputError
+from dashboard.services.strict_json import no_constant, unique_keys
 
 PIECE: Final = 2**20  # bytes
 MOST_MEMBERS: Final = 2_000_000
@@ -213,24 +214,13 @@ def is_plain(name: str) -> bool:
 def parsed(blob: bytes, file: str, where: str) -> Any:
     """JSON without NaN and without the same key twice. Raises InputError naming file and place."""
     try:
-        return json.loads(blob, parse_constant=_refuse, object_pairs_hook=_unique)
+        return json.loads(blob, parse_constant=no_constant, object_pairs_hook=unique_keys)
     except UnicodeDecodeError:
         raise InputError(file, f"{where} is not UTF-8 text") from None
     except RecursionError:
         raise InputError(file, f"{where} is nested too deeply") from None
     except ValueError as error:
         raise InputError(file, f"{where} is not valid JSON ({error})") from None
-
-
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
 
 
 def _fault(info: zipfile.ZipInfo) -> str | None:

@@ -16,11 +16,17 @@ from core.narrative import disagreement
 from core.qualifiers import Namesake, qualifiers
 from core.regions import place_in_words
 from core.types import Doubt, Region
-from dashboard.services.case_view import drawing_view, letter, note_view
+from dashboard.services.case_view import (
+    class_set_view,
+    drawing_view,
+    flip_view,
+    letter,
+    note_view,
+)
 from dashboard.services.folded import Folded
-from dashboard.services.narrating import class_set, counterfactual, renarrate
+from dashboard.services.narrating import class_set, renarrate
 from dashboard.services.report_scope import Resolved
-from dashboard.viewmodels.desk import ClassSetView, FlipView, RegionView
+from dashboard.viewmodels.desk import RegionView
 from dashboard.viewmodels.report_content import (
     CaseContent,
     CueContent,
@@ -116,8 +122,8 @@ def _case(
         logit=row.logit,
         bias=row.bias,
         explained=row.explanation is not None,
-        class_set=_class_set(stored),
-        flip=_flip(stored, names),
+        class_set=class_set_view(stored),
+        flip=flip_view(stored, names),
         narrative=renarrate(row, cues, names),
         uncertainty=_uncertainty(row, stored, sure),
         trust=sure,
@@ -211,21 +217,6 @@ def _uncertainty(row: CaseRecord, stored: Mapping[str, Any], sure: float | None)
             "outside them cannot be among the cues."
         )
     return tuple(told)
-
-
-def _class_set(stored: Mapping[str, Any]) -> ClassSetView | None:
-    found = class_set(stored)
-    if found is None:
-        return None
-    return ClassSetView(found.classes, found.coverage, found.informed, found.note)
-
-
-def _flip(stored: Mapping[str, Any], names: Mapping[int, str]) -> FlipView | None:
-    found = counterfactual(stored, names)
-    if found is None:
-        return None
-    changes = tuple((c.name, c.before, c.after) for c in found.changes)
-    return FlipView(changes, found.prediction, found.lead, found.reread)
 
 
 def _said_of_cue(row: VerdictRecord) -> SaidOfCue:

@@ -103,8 +103,8 @@ def build(
         cues=_cues(uow, cues, reviewer_id, apart, explanation),
         tree=_tree(nodes, names, ids, {cue.number: cue.id for cue in cues}, apart),
         narrative=renarrate(case, cues, names),
-        class_set=_class_set(explanation),
-        flip=_flip(explanation, names),
+        class_set=class_set_view(explanation),
+        flip=flip_view(explanation, names),
         trust=_trust(cues, explanation),
         assessment=mine,
         criteria=rules.criteria,
@@ -236,14 +236,16 @@ def _trust(cues: Sequence[CueRecord], explanation: Mapping[str, Any]) -> float |
     )
 
 
-def _class_set(explanation: Mapping[str, Any]) -> ClassSetView | None:
+def class_set_view(explanation: Mapping[str, Any]) -> ClassSetView | None:
+    """The conformal set of a stored explanation; None where it holds none."""
     found = class_set(explanation)
     if found is None:
         return None
     return ClassSetView(found.classes, found.coverage, found.informed, found.note)
 
 
-def _flip(explanation: Mapping[str, Any], names: Mapping[int, str]) -> FlipView | None:
+def flip_view(explanation: Mapping[str, Any], names: Mapping[int, str]) -> FlipView | None:
+    """The counterfactual of a stored explanation; None where it holds none."""
     found = counterfactual(explanation, names)
     if found is None:
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from core.errors import InputError
+from dashboard.services.strict_json import no_constant, unique_keys
 
 PIECE: Final = 2**18  # bytes read at a time
 LARGEST: Final = 2**26  # characters of one element
@@ -56,7 +57,9 @@ class _Cursor:
     def __init__(self, path: Path) -> None:
         self._name = path.name
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._read = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=_unique).raw_decode
+        self._read = json.JSONDecoder(
+            parse_constant=no_constant, object_pairs_hook=unique_keys
+        ).raw_decode
         self._text, self._at, self._ended = "", 0, False
         try:
             self._file: IO[bytes] = path.open("rb")
@@ -171,14 +174,3 @@ class _Cursor:
 
     def _broken(self, why: str) -> InputError:
         return InputError(self._name, f"is not valid JSON: {why}")
-
-
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found

@@ -14,28 +14,13 @@ from dashboard.services.home_words import alpha
 from dashboard.services.success_readings import ratio_interval
 from db.desk_records import QueuePlace
 from db.home_records import PairSums, ShareSums
-from db.models import Assessment, Verdict
+from db.models import Assessment
 from db.records import VerdictValue, new_id, utc_now
 from db.unit_of_work import UnitOfWorkFactory
 from tests.integration.db.builders import World, make_world
+from tests.integration.db.dated import said
 
 MONDAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
-
-def said(
-    factory: UnitOfWorkFactory, world: World, who: str, case: int, cue: int, value: VerdictValue,
-    at: datetime, revision: int = 1,
-) -> None:  # fmt: skip
-    """A verdict at a moment of the test's own: the repositories take the clock's."""
-    found = world.cues[case][cue]
-    row = {
-        "id": new_id(), "cue_id": found.id, "case_id": world.cases[case].id,
-        "concept_id": found.concept_id, "project_id": world.project.id, "reviewer_id": who,
-        "value": value, "scope": "here", "reason": None, "comment": "", "revision": revision,
-        "undoes": None, "created_at": at,
-    }  # fmt: skip
-    with factory.engine.begin() as connection:
-        connection.execute(insert(Verdict), [row])
 
 
 def assessed(factory: UnitOfWorkFactory, world: World, who: str, case: int, at: datetime) -> None:

@@ -8,31 +8,16 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import insert
 
-from db.models import Assessment, Verdict
-from db.records import NewCase, VerdictValue, new_id
+from db.models import Assessment
+from db.records import NewCase, new_id
 from db.report_records import CaseWords, Selection, SharedWord
 from db.unit_of_work import UnitOfWorkFactory
 from tests.integration.db.builders import World, make_world, new_version
+from tests.integration.db.dated import said
 
 
 def _on(month: int, day: int) -> datetime:
     return datetime(2026, month, day, 12, tzinfo=UTC)
-
-
-def said(
-    factory: UnitOfWorkFactory, world: World, who: str, case: int, cue: int, value: VerdictValue,
-    at: datetime, revision: int = 1,
-) -> None:  # fmt: skip
-    """A verdict at a moment of the test's own: the repositories take the clock's."""
-    found = world.cues[case][cue]
-    row = {
-        "id": new_id(), "cue_id": found.id, "case_id": world.cases[case].id,
-        "concept_id": found.concept_id, "project_id": world.project.id, "reviewer_id": who,
-        "value": value, "scope": "here", "reason": None, "comment": "", "revision": revision,
-        "undoes": None, "created_at": at,
-    }  # fmt: skip
-    with factory.engine.begin() as connection:
-        connection.execute(insert(Verdict), [row])
 
 
 def assessed(factory: UnitOfWorkFactory, world: World, who: str, case: int, at: datetime) -> None:
