@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_array
+from scipy.special import log_softmax
 
 from core import refit_kernels as kernels
 from core.errors import ConfigError
@@ -158,9 +159,10 @@ def adaptive_ridge(
 @dataclass(frozen=True, eq=False)
 class _Problem:
     rows: Rows
+    once_KN: Float64Array  # sum_i s_i x_in over the cases of each class
     mean_N: Float64Array  # m: weighted mean codes
     square_N: Float64Array  # sum_i s_i (x_in - m_n)^2
-    share_K: Float64Array  # weight of each class over all; with one row, that of class 1
+    share_C: Float64Array  # weight of each class over all
     ridge_KN: Float64Array
     lasso_N: Float64Array | None
     erase_VN: Float64Array | None
@@ -173,12 +175,18 @@ class _Problem:
     ) -> "_Problem":  # fmt: skip
         """With what one pass over the rows tells."""
         total = float(rows.weight_I.sum())
-        once_N, twice_N = kernels.moments(rows)
+        once_CN, twice_N = kernels.moments(rows, classes)
+        once_N = once_CN.sum(axis=0)
         mean_N = once_N / total
         square_N = np.maximum(twice_N - mean_N * once_N, 0.0)
         share_C = np.bincount(rows.label_I, weights=rows.weight_I, minlength=classes) / total
-        share_K = share_C[1:] if len(ridge_KN) == 1 else share_C
-        return cls(rows, mean_N, square_N, share_K, ridge_KN, lasso_N, erase_VN, total)
+        once_KN = once_CN[classes - len(ridge_KN) :]
+        return cls(rows, once_KN, mean_N, square_N, share_C, ridge_KN, lasso_N, erase_VN, total)
+
+    @property
+    def share_K(self) -> Float64Array:
+        """With one row, the share of class 1."""
+        return self.share_C[1:] if self.binary else self.share_C
 
     def seen(self, free_KN: Float64Array) -> Float64Array:
         """U P: weights (or slopes) without the erased directions."""
@@ -196,6 +204,8 @@ class _Problem:
 
     def value(self, weight_KN: Float64Array, centred_K: Float64Array) -> tuple[float, Any, Any]:
         """Smooth part of F / total and its slopes by U [K, N] and a [K]."""
+        if not weight_KN.any():
+            return self._without_weights(centred_K)
         seen_KN = self.seen(weight_KN)
         bias_K = self.plain_bias(seen_KN, centred_K)
         if self.binary:
@@ -210,6 +220,14 @@ class _Problem:
         loss += 0.5 * float((pull_KN * weight_KN).sum())
         slope_KN = self.seen(slope_KN) + pull_KN
         return loss / self.total, slope_KN / self.total, slope_K / self.total
+
+    def _without_weights(self, bias_K: Float64Array) -> tuple[float, Any, Any]:
+        """`value` where all weights are zero: the moments tell, no pass over the rows is needed."""
+        logit_C = np.append(0.0, bias_K) if self.binary else bias_K
+        log_C = log_softmax(logit_C)
+        slope_C = np.exp(log_C) - self.share_C
+        slope_KN = np.outer(self.share_K, self.mean_N) - self.once_KN / self.total
+        return -float(self.share_C @ log_C), self.seen(slope_KN), slope_C[-len(slope_KN) :]
 
     def solve(
         self, start: Fitted | None, rounds: int, tolerance: float,

@@ -87,16 +87,16 @@ def multinomial(
     return loss, slope.reshape(weight_NC.shape), slope_C
 
 
-def moments(rows: Rows) -> tuple[Float64Array, Float64Array]:
-    """sum_i s_i x_in and sum_i s_i x_in^2 of every concept, float64 [N] each."""
+def moments(rows: Rows, classes: int) -> tuple[Float64Array, Float64Array]:
+    """sum_i s_i x_in over the cases of each class, [C, N], and sum_i s_i x_in^2, [N]; float64."""
 
     def one(block: int) -> tuple[Float64Array, Float64Array]:
-        once_N, twice_N = np.zeros(rows.n), np.zeros(rows.n)
+        once_CN, twice_N = np.zeros((classes, rows.n)), np.zeros(rows.n)
         loops.moments_block(
             rows.cuts[block], rows.cuts[block + 1], rows.start_I, rows.index_Z, rows.value_Z,
-            rows.weight_I, once_N, twice_N,
+            rows.label_I, rows.weight_I, once_CN, twice_N,
         )  # fmt: skip
-        return once_N, twice_N
+        return once_CN, twice_N
 
     parts = _each_block(rows, one)
     return np.sum([p[0] for p in parts], axis=0), np.sum([p[1] for p in parts], axis=0)

@@ -176,12 +176,13 @@ def many_block(
 
 @njit(cache=True, nogil=True)
 def moments_block(
-    first: int, last: int, start: Any, index: Any, value: Any, share: Any, once: Any, twice: Any
-) -> None:
-    """Adds s x to `once` [N] and s x^2 to `twice` [N]."""
+    first: int, last: int, start: Any, index: Any, value: Any, label: Any, share: Any,
+    once: Any, twice: Any,
+) -> None:  # fmt: skip
+    """Adds s x to `once` [C, N], at the label's row, and s x^2 to `twice` [N]."""
     for i in range(first, last):
-        s = share[i]
+        s, own = share[i], once[label[i]]
         for z in range(np.uint64(start[i]), np.uint64(start[i + 1])):
             n, x = np.uint64(index[z]), np.float64(value[z])
-            once[n] += s * x
+            own[n] += s * x
             twice[n] += s * x * x

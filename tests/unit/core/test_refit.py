@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from core import refit_kernels as kernels
 from core.errors import ConfigError
-from core.refit import Fitted, adaptive_ridge, fit_weighted
+from core.refit import Fitted, _Problem, adaptive_ridge, fit_weighted
 from core.refit_kernels import BLOCKS, Rows
 
 
@@ -84,16 +84,33 @@ def test_blocks_cover_every_row_once() -> None:
     assert len(rows.cuts) == BLOCKS + 1
     assert (rows.cuts[0], rows.cuts[-1]) == (0, 5)
     assert list(rows.cuts) == sorted(rows.cuts)
-    once_N, twice_N = kernels.moments(rows)
-    np.testing.assert_allclose(once_N, [5.0, 5.0])
+    once_CN, twice_N = kernels.moments(rows, 1)
+    np.testing.assert_allclose(once_CN, [[5.0, 5.0]])
     np.testing.assert_allclose(twice_N, [5.0, 5.0])
 
 
 def test_moments_are_weighted_sums_by_hand() -> None:
     codes = csr_array(np.array([[2.0, 0.0], [4.0, 3.0]]))
-    once_N, twice_N = kernels.moments(Rows.of(codes, np.array([0, 1]), np.array([1.0, 0.5])))
-    np.testing.assert_allclose(once_N, [4.0, 1.5])
+    once_CN, twice_N = kernels.moments(Rows.of(codes, np.array([0, 1]), np.array([1.0, 0.5])), 2)
+    np.testing.assert_allclose(once_CN, [[2.0, 0.0], [2.0, 1.5]])
     np.testing.assert_allclose(twice_N, [12.0, 4.5])
+
+
+@pytest.mark.parametrize("erased", [False, True])
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_without_weights_the_sums_by_class_tell_what_a_pass_over_the_rows_does(
+    classes: int, erased: bool
+) -> None:
+    codes, labels, weight = problem(classes)
+    erase_VN = np.eye(30)[:2] if erased else None
+    rows = Rows.of(codes, labels, weight)
+    count = 1 if classes == 2 else classes
+    asked = _Problem.of(rows, np.ones((count, 30)), None, erase_VN, classes)
+    bias_K = np.random.default_rng(3).normal(size=count)
+    short = asked.value(np.zeros((count, 30)), bias_K)
+    passed = asked.value(np.full((count, 30), 1e-14), bias_K)
+    for found, expected in zip(short, passed, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
