@@ -36,6 +36,7 @@ class QueueRepository(QueueReads):
         Cases that are not named keep their order and come after those that are. Raises NotFound
         for a case of another version, InvalidValue for one named twice.
         """
+        self._lock_cases(version_id)
         self._require(ModelVersion, version_id, "model version", lock=True)
         own = self._in_order(version_id)
         self._check_places(places, set(own))
@@ -203,6 +204,15 @@ class QueueRepository(QueueReads):
             for row in self._session.execute(query):
                 found[row.id] = (row.queue_order, row.queue_reason, row.queue_score)
         return found
+
+    def _lock_cases(self, version_id: str) -> None:
+        """Wait for whoever is opening or judging a case, and hold all of them.
+
+        Cases first and the version after them, as everybody who works on a case does; in the
+        order of their ids, so that two plans do not wait for each other either.
+        """
+        query = select(Case.id).where(Case.version_id == version_id).order_by(Case.id)
+        self._session.execute(query.with_for_update(key_share=True)).all()
 
     def _in_order(self, version_id: str) -> list[str]:
         query = select(Case.id).where(Case.version_id == version_id)

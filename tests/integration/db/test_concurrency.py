@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import text
 
+from db.desk_records import QueuePlace
 from db.errors import Busy, StaleWrite
 from db.feedback_records import NewRun, VerdictRecord
 from db.records import CueRecord, RunState, VerdictValue, new_id
@@ -200,6 +201,35 @@ def test_of_writers_who_wait_for_each_other_one_is_told(
             mine = str(busy)
         said = sorted((mine, waiting.result()))
     assert said == ["another writer was faster at the same rows: try again in a moment", "kept"]
+
+
+def test_a_plan_waits_for_whoever_is_judging_and_neither_is_turned_away(
+    factory: UnitOfWorkFactory, world: World, back_end: str
+) -> None:
+    if back_end == "sqlite":
+        pytest.skip("SQLite lets one writer in at a time: nobody can wait for each other")
+    case, cue = world.cases[0], world.cues[0][0]
+
+    def plan() -> int:
+        with factory() as uow:
+            last_first = [QueuePlace(each.id, "doubt", 0.5) for each in reversed(world.cases)]
+            planned = uow.queue.plan(world.version.id, last_first)
+            uow.commit()
+        return planned
+
+    with ThreadPoolExecutor(1) as pool, factory() as uow:
+        uow.queue.claim(case_id=case.id, reviewer_id=world.ada.id, seconds=600)
+        waiting = pool.submit(plan)
+        _until_somebody_waits(factory)
+        uow.verdicts.append(
+            id=new_id(), cue_id=cue.id, reviewer_id=world.ada.id, value="correct", based_on=0
+        )
+        uow.commit()
+        assert waiting.result() == len(world.cases)
+    with factory(read_only=True) as uow:
+        last = uow.queue.rows(world.version.id)[-1]
+        assert (last.case_id, last.queue_order) == (case.id, len(world.cases) - 1)
+        assert len(uow.verdicts.history(cue.id)) == 1
 
 
 def _until_somebody_waits(factory: UnitOfWorkFactory) -> None:

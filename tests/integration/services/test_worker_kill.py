@@ -1,5 +1,6 @@
 """Real processes killed with -9, the worker in a run and the app in a verdict: nothing is lost."""
 
+import json
 import os
 import random
 import signal
@@ -8,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
+from sqlalchemy import insert
 
 from dashboard.services import heartbeat
 from dashboard.services.run_body import STEP_DELAY
@@ -20,7 +23,8 @@ from dashboard.services.run_work import run_inline
 from dashboard.services.runs import RunService
 from dashboard.viewmodels import RunView
 from dashboard.worker import EXIT_BUSY
-from db.records import new_id
+from db.models.governance import Schedule
+from db.records import new_id, utc_now
 from tests.integration.services.world import World, judge, make_world, reviewer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -158,6 +162,36 @@ def test_one_worker_per_workspace_and_a_running_run_can_be_cancelled(
         wait_for(world, following.id, lambda r: r.state == "running", log, first)
         assert world.services.runs.get(run.id).state == "cancelled"
         assert world.services.runs.get(run.id).result_version is None
+
+
+def test_an_export_that_is_due_by_the_clock_is_made_by_the_worker(
+    world: World, tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    ident = new_id()
+    row = {
+        "id": ident, "schedule_id": ident, "project_id": world.project_id, "revision": 1,
+        "reviewer_id": reviewer(world), "name": "each morning", "active": True,
+        "spec": {"every": "day", "at": "06:00", "formats": ["json"]},
+        "created_at": utc_now() - timedelta(days=2),  # it stands there since then
+    }  # fmt: skip
+    with world.services.uow.engine.begin() as connection:
+        connection.execute(insert(Schedule), [row])
+    assert made(world) == []
+    with worker(world, 0.0, log) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not (found := made(world)) and time.monotonic() < deadline:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+    assert found, log.read_text()
+    assert json.loads((world.settings.workspace / found[0]).read_text())["schema"]
+
+
+def made(world: World) -> list[str]:
+    """Files of the schedule's runs that succeeded."""
+    (view,) = world.services.schedules.list(world.project_id)
+    done = [run for run in view.runs if run.state == "succeeded"]
+    return [path for run in done for _, path, _ in run.files]
 
 
 def test_kill_9_while_verdicts_are_given_loses_no_acknowledged_one(tmp_path: Path) -> None:
