@@ -63,7 +63,7 @@ class JudgingService:
         self._engines = engines
         self._folded = folded or Folded()
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str, bool], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
 
     def of_run(self, run_id: str) -> JudgementView | None:
         """What a run found when it measured; None for a run that kept no judgement.
@@ -93,7 +93,7 @@ class JudgingService:
             tolerance = settings_in(uow, project_id).tolerance
         if first.id == second.id:
             raise InsightError("choose two different versions to compare")
-        kept = self._compared(first, second, with_codes=True)
+        kept = self._compared(first, second)
         with self._uow(read_only=True) as uow:
             numbers = {mark.concept for mark in kept.judged.concepts}
             concepts = self._folded.concepts(uow, project_id, second.dictionary_hash, numbers)
@@ -114,11 +114,11 @@ class JudgingService:
         if active is None or active.id == version.id:
             what = "No version is active yet" if active is None else "This version is active"
             return GuardView(True, False, tolerance, f"{what}: there is nothing to lose.")
-        found = measured or self._compared(active, version, with_codes=False).judged
+        found = measured or self._compared(active, version).judged
         return guard_of(found, tolerance)
 
-    def _compared(self, before: VersionRecord, after: VersionRecord, *, with_codes: bool) -> _Kept:
-        key = (before.id, after.id, with_codes)
+    def _compared(self, before: VersionRecord, after: VersionRecord) -> _Kept:
+        key = (before.id, after.id)
         with self._uow(read_only=True) as uow:
             stamp = _stamp(uow, before, after)
             with self._lock:
@@ -127,7 +127,7 @@ class JudgingService:
                 return kept
             settings = settings_in(uow, after.project_id)
             pair = load_pair(uow, before, after, settings.cluster_column)
-            sides, notes = self._opened(uow, pair, (before, after)) if with_codes else ((), ())
+            sides, notes = self._opened(uow, pair, (before, after))
         judged = Judged(
             pair.compared.classes, {}, pair.groups_from, settings.tolerance,
             notes=(*pair.notes, *notes),
@@ -286,15 +286,14 @@ def _with_masses(decided: Decided, codes: Opened) -> Decided:
 
 
 def _stamp(uow: UnitOfWork, before: VersionRecord, after: VersionRecord) -> object:
-    """Changes whenever cases, labels, groups, rules or words change."""
+    """Changes whenever cases, labels, groups or rules do, or anything is said."""
     project = after.project_id
-    said = uow.audit.list(entity="project", entity_id=project, limit=1)
+    head = uow.chain.head(project)
     return (
         uow.cases.total(before.id),
         uow.cases.total(after.id),
         tuple(sorted(uow.images.counts(project).by_label.items(), key=str)),
-        said[0].id if said else 0,
-        uow.verdicts.counts(project).events,
+        head.hash if head else "",
     )
 
 

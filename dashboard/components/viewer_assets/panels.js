@@ -5,7 +5,7 @@ import { button, el, focused, inFull, key } from "./dom.js"
 import { standInWords } from "./cues.js"
 
 const SCOPES = [
-  ["here", "In this case", "The verdict holds for this image only (keys Y, X, U)"],
+  ["here", "In this case", "Said of this image (keys Y, X, U). Runs learn to find such places in others; the concept loses weight as such words gather"],
   ["class", "For this class", "It holds wherever the model predicts this class (key C: spurious for this class)"],
   ["everywhere", "Everywhere", "It holds for every image of the project (key E: spurious everywhere)"],
 ]

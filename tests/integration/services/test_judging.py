@@ -244,15 +244,15 @@ def test_without_codes_the_rest_still_stands(tmp_path_factory: pytest.TempPathFa
 
 def test_a_comparison_is_made_anew_when_labels_change(world: World, better: VersionRecord) -> None:
     judging = world.services.judging
-    first = judging._compared(base(world), better, with_codes=False)
-    assert judging._compared(base(world), better, with_codes=False) is first
+    first = judging._compared(base(world), better)
+    assert judging._compared(base(world), better) is first
     me = reviewer(world)
     revision = world.services.settings_of.view(world.project_id).revision
     world.services.settings_of.save(
         id=new_id(), project_id=world.project_id, reviewer_id=me,
         changes={"lease_minutes": 11}, based_on=revision,
     )  # fmt: skip
-    assert judging._compared(base(world), better, with_codes=False) is not first
+    assert judging._compared(base(world), better) is not first
 
 
 @pytest.mark.parametrize("tuned_last", [True, False])

@@ -124,6 +124,20 @@ def test_a_version_that_loses_too_much_needs_a_written_reason(fresh: World) -> N
     assert line.detail["reason"] == WHY
 
 
+def test_a_version_that_leans_more_on_what_was_rejected_needs_a_reason(tmp_path: Path) -> None:
+    """Whatever it was made from: no run of its own compared it with the active one."""
+    world = make_world(tmp_path / "ws", splits={"train": 30, "test": 30})
+    leaning, versions = child(world, ruler_alone(base(world)), seed=3), world.services.versions
+
+    def watched() -> set[str]:
+        return {rail.key for rail in versions.guard(leaning.id).rails}
+
+    assert "spurious_share" not in watched()  # nothing was said yet
+    judge(world, reviewer(world))
+    assert "spurious_share" in watched()
+    assert any("rejected concepts" in text for text in versions.guard(leaning.id).breaches)
+
+
 def test_the_tolerance_is_the_projects(fresh: World) -> None:
     """With a tolerance of everything, the useless version passes."""
     rules, me = fresh.services.settings_of, reviewer(fresh)
