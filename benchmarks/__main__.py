@@ -1,5 +1,8 @@
 """`python -m benchmarks NAME [--json OUT] [--seeds 0,1,2] [--only PART]`: a table, and JSON.
 
+`python -m benchmarks feedback --join A.json B.json --json OUT` puts parts together that were
+measured apart.
+
 Exit code 0 when every target holds, 1 when one does not, 2 for a wrong command line.
 """
 
@@ -42,13 +45,18 @@ def _parser() -> argparse.ArgumentParser:
     only = "feedback: protocols, report: forms; comma-separated"
     parser.add_argument("--only", default=None, help=only)
     parser.add_argument("--cases", type=int, default=None, help="report: how many cases")
+    joined = "feedback: JSON files of parts or seeds measured apart; nothing is measured"
+    parser.add_argument("--join", type=Path, nargs="+", default=None, help=joined)
     parser.add_argument("--quick", action="store_true", help="a small, unscored trial")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one benchmark; see the module's docstring for exit codes."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.join is not None and options.name != "feedback":
+        parser.error("--join is for feedback")
     module = importlib.import_module(f"benchmarks.{options.name}")
     seeds = tuple(getattr(module, "SEEDS", (0, 1, 2)))
     if options.seeds is not None:
@@ -58,7 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         parts["only"] = tuple(options.only.split(","))
     if options.cases is not None:
         parts["cases"] = options.cases
-    result: Result = module.run(seeds, quick=options.quick, **parts)
+    result: Result
+    if options.join is not None:
+        result = importlib.import_module("benchmarks.feedback_join").join(options.join)
+    else:
+        result = module.run(seeds, quick=options.quick, **parts)
     print_table(result)
     if options.json is not None:
         write_json(result, options.json)

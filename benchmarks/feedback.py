@@ -4,7 +4,8 @@ Every protocol is run with several seeds; keys are PROTOCOL.STRATEGY.METRIC. A p
 unfixed model has no gap is not scored: its targets are taken away and a note says so (the gate).
 Curves of score against the number of marked cases, and of what bad feedback does, are drawn into
 docs/figures by the same command. `--only decoy_digits,toy_colors` runs some protocols, and
-`--only phantoms/efficiency` one part of a protocol that has parts.
+`--only phantoms/efficiency` one part of a protocol that has parts. Parts and seeds that were
+measured apart are put together, and drawn, by `--join A.json B.json` (`benchmarks.feedback_join`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.feedback_plots import bars_svg, efficiency_svg
-from benchmarks.feedback_protocol import QUALITIES, Figures, Protocol, closed
+from benchmarks.feedback_protocol import QUALITIES, Figures, Protocol, by_world, closed
 from benchmarks.harness import Metric, Result, Target
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -34,6 +35,7 @@ PROTOCOLS: Mapping[str, str] = {
     "magnetic_tiles": "feedback_tiles",
 }
 """Name of a protocol -> its module, and the object in it where the module holds several."""
+QUICK = "QUICK TRIAL: not the benchmark's figures"
 FIGURES = Path(__file__).resolve().parent.parent / "docs" / "figures"
 
 
@@ -47,7 +49,7 @@ def run(
     """All protocols, or `only` some; `quick` is a small trial, unscored and not drawn."""
     asked = {name: part_of(name) for name in only or PROTOCOLS}
     metrics: list[Metric] = []
-    notes: list[str] = ["QUICK TRIAL: not the benchmark's figures"] if quick else []
+    notes: list[str] = [QUICK] if quick else []
     for name, (protocol, part) in asked.items():
         began = time.perf_counter()
         run_it: Callable[..., Figures] = protocol.run
@@ -56,15 +58,22 @@ def run(
             notes.append(f"{name}: not measured: its data is not on this machine")
             metrics += missing(protocol)
             continue
-        figures |= closed(protocol, figures)
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-        scored, said = scores(protocol, figures, quick)
+        scored, said = told(protocol, figures, quick, figures_folder)
         metrics += scored
         notes += said
-        show(protocol, figures)
-        if not quick:
-            draw(protocol, figures, figures_folder)
     return Result("feedback", tuple(seeds), tuple(metrics), tuple(notes))
+
+
+def told(
+    protocol: Protocol, figures: Figures, quick: bool, folder: Path
+) -> tuple[list[Metric], list[str]]:
+    """Metrics and notes of a protocol's figures; printed, and drawn unless they are a trial's."""
+    figures = figures | closed(protocol, figures)
+    show(protocol, figures)
+    if not quick:
+        draw(protocol, figures, folder)
+    return scores(protocol, figures, quick)
 
 
 def part_of(name: str) -> tuple[Protocol, dict[str, str]]:
@@ -161,31 +170,34 @@ def markdown(protocol: Protocol, figures: Figures) -> str:
 
 
 def draw(protocol: Protocol, figures: Figures, folder: Path) -> list[Path]:
-    """Write the curves that the figures hold; the files written."""
+    """Write the curves and bars that the figures hold, of each world by itself; the files."""
     written: list[Path] = []
     metric = protocol.GAP
     if metric is None:
         return written
     folder.mkdir(parents=True, exist_ok=True)
     unit = unit_of(protocol, f"ours.{metric}")
-    words = protocol.NAME.replace("_", " ")
-    levels = {n: statistics.fmean(figures[f"{n}.{metric}"]) for n in ("unfixed", "oracle")}
-    curves = curves_of(figures, metric)
-    if curves:
-        drawn = efficiency_svg(f"{words}: {metric} by marked cases", unit, curves, levels)
-        written.append(folder / f"feedback-{protocol.NAME}-efficiency.svg")
-        written[-1].write_text(drawn, encoding="utf-8")
-    bars = bars_of(figures, metric)
-    if len(bars) > 2:
-        drawn = bars_svg(f"{words}: {metric} after bad feedback", unit, bars)
-        written.append(folder / f"feedback-{protocol.NAME}-quality.svg")
-        written[-1].write_text(drawn, encoding="utf-8")
+    for world, own in by_world(figures, metric).items():
+        stem = f"feedback-{protocol.NAME}-{world.replace('_', '-')}"
+        words = f"{protocol.NAME} {world}".replace("_", " ").strip()
+        levels = {n: statistics.fmean(own[f"{n}.{metric}"]) for n in ("unfixed", "oracle")}
+        curves, bars = curves_of(own, metric), bars_of(own, metric)
+        if curves:
+            drawn = efficiency_svg(f"{words}: {metric} by marked cases", unit, curves, levels)
+            written.append(folder / f"{stem}efficiency.svg")
+            written[-1].write_text(drawn, encoding="utf-8")
+        if len(bars) > 2:
+            drawn = bars_svg(f"{words}: {metric} after bad feedback", unit, bars)
+            written.append(folder / f"{stem}quality.svg")
+            written[-1].write_text(drawn, encoding="utf-8")
     return written
 
 
-def curves_of(figures: Figures, metric: str) -> dict[str, list[tuple[float, list[float]]]]:
+def curves_of(
+    figures: Mapping[str, Sequence[float]], metric: str
+) -> dict[str, list[tuple[float, Sequence[float]]]]:
     """Series of STEM_<number>.METRIC with at least two numbers, by stem, numbers ascending."""
-    found: dict[str, list[tuple[float, list[float]]]] = {}
+    found: dict[str, list[tuple[float, Sequence[float]]]] = {}
     for key, values in figures.items():
         name, _, what = key.partition(".")
         stem, _, number = name.rpartition("_")
@@ -194,9 +206,11 @@ def curves_of(figures: Figures, metric: str) -> dict[str, list[tuple[float, list
     return {stem: sorted(points) for stem, points in found.items() if len(points) > 1}
 
 
-def bars_of(figures: Figures, metric: str) -> dict[str, tuple[list[float], str]]:
+def bars_of(
+    figures: Mapping[str, Sequence[float]], metric: str
+) -> dict[str, tuple[Sequence[float], str]]:
     """Unfixed, ours, and ours after each kind of bad feedback with how often it was noticed."""
-    bars: dict[str, tuple[list[float], str]] = {"unfixed": (figures[f"unfixed.{metric}"], "")}
+    bars: dict[str, tuple[Sequence[float], str]] = {"unfixed": (figures[f"unfixed.{metric}"], "")}
     if f"ours.{metric}" in figures:
         bars["good"] = (figures[f"ours.{metric}"], "")
     for quality in QUALITIES:

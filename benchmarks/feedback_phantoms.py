@@ -11,21 +11,29 @@ strategy sees a true group; `dfr` and `oracle` do, as a yardstick.
 
 unfixed      the shipped head                masking   weights of rejected concepts set to zero
 concept_penalty, erase, groups, subsets, ...   strategies of core.strategies, 25 verdicts
-ours_N       `auto` after N verdicts; where it refuses, the head stays as it is and `refused` is 1
+finetune_25  the encoder tuned as a run of the app does it (`phantom_tuning`), 25 verdicts; judged
+             on both sets encoded anew. `carried`: share of concepts matched, 1 where it refuses
+ours_N       `auto` after N verdicts; where it refuses, the head stays as it is and `refused` is 1.
+             `ours` is ours_25
 once_N       as ours_N, the queue planned once, before the first verdict
 ours_random, ours_inverted, ours_misplaced, ours_wrong20   25 verdicts gone wrong, see `spoiled`
 teach_N      as ours_N, cases in the order of core.teaching, planned anew after each five verdicts
 chance_N     as ours_N, cases in random order
 dfr          balanced subsets with the true groups (label x ruler x sticker), 25 verdicts unused
 oracle       a head fitted alike on 1200 phantoms whose artefacts tell nothing about the class
+rare_...     another world (`phantom_rare`): artefacts on 12 % of the cases, the same shipped model;
+             rare_refit is a head fitted there without a word, which any refit should beat; `met`:
+             cases looked at that show a ruler or a sticker
 
 Legend: I images; P patches; N concepts; H, W pixels.
 """
 
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,20 +56,28 @@ from benchmarks.phantom_project import (
     taught,
 )
 from benchmarks.phantom_queue import served_all
+from benchmarks.phantom_rare import BUDGETS as RARE_BUDGETS
+from benchmarks.phantom_rare import met, rare_world, refit
+from benchmarks.phantom_tuning import asked, fine_tune
 from core.errors import FeedbackError
+from core.finetuning.encoder import EncoderTuning
 from core.heads import LinearHead, fit_head
 from core.phantoms.generator import generate
 from core.strategies import FitData, Outcome, fit_strategy
+from core.strategies.data import Checked
+from core.strategies.sanity import checked
 from dashboard.services.project_settings import ProjectSettings
+from dashboard.services.tuning_cases import encoder_tuning
 
 NAME = "phantoms"
-SEEDS = 3  # a seed takes over five minutes
+SEEDS = 3  # a seed takes a quarter of an hour and more
 MAIN = 25
 STRATEGIES = ("concept_penalty", "erase", "groups", "groups+erase", "subsets", "counterfactual")
 FILLING = ("counterfactual",)  # for the others filling and encoding 1200 pictures costs too much
 UNITS = {
     "reversed": "accuracy", "same": "accuracy", "refused": "share of seeds",
     "noticed": "share of seeds", "cases": "cases", "spurious": "verdicts",
+    "carried": "share of concepts", "met": "cases",
 }  # fmt: skip
 GAP = "reversed"
 REFERENCES = {"pilot_groups.reversed": 0.988, "pilot_oracle.reversed": 0.987}
@@ -71,9 +87,30 @@ NOTES = (
     "auto tries it here, it is given the fill in the tokens",
     "rrr is not run: the input gradient of a linear head on pooled codes is the same at every "
     "patch of a concept; its concept-wise form is concept_penalty",
+    "ours is ours_25; finetune_25 is a fine-tuning run with the options that the app starts with",
+    "rare_...: artefacts on 12 % of the cases, the same shipped model; what words add lies above "
+    "rare_refit, a head fitted there without a word",
 )
 EARLY = (5, 10, 25, 50)  # budgets at which orders are compared
-PARTS = ("strategies", "efficiency", "quality")
+PARTS = ("strategies", "efficiency", "quality", "rare")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured."""
+
+    sizes: Sizes = field(default_factory=Sizes)
+    budgets: tuple[int, ...] = BUDGETS
+    early: tuple[int, ...] = EARLY
+    rare: tuple[int, ...] = RARE_BUDGETS
+    tuning: EncoderTuning | None = None  # as the app's form starts
+
+
+def trial(sizes: Sizes | None = None) -> Scale:
+    """A small one with the same strategies: fewer cases and verdicts, one pass of tuning."""
+    tuning = encoder_tuning(asked(0))
+    once = replace(tuning, tune=replace(tuning.tune, epochs=1))
+    return Scale(sizes or Sizes(120, 40, 40), (5, MAIN), (5,), RARE_BUDGETS[:1], once)
 
 
 def run(seeds: Sequence[int], quick: bool = False, part: str = "") -> Figures:
@@ -97,22 +134,38 @@ def targets(means: Mapping[str, float]) -> dict[str, Target]:
     }
 
 
-def one_seed(seed: int, quick: bool, part: str = "") -> dict[str, float]:
-    """All strategies of one seed, or one part of them."""
-    world = build(seed, Sizes(300, 100, 100) if quick else Sizes())
+def one_seed(
+    seed: int, quick: bool, part: str = "", scale: Scale | None = None
+) -> dict[str, float]:
+    """All strategies of one seed, or one part of them.
+
+    Args:
+        scale: None: all of it, or a `trial` where it is to be quick.
+    """
+    scale = scale or (trial() if quick else Scale())
+    world = build(seed, scale.sizes)
     reviewer = Reviewer(world)
-    said = served_all(world, reviewer, BUDGETS)
+    said = served_all(world, reviewer, scale.budgets if part in ("", "efficiency") else (MAIN,))
     found = _Found(world)
     found.keep("unfixed", world.bundle.head)
     found.keep("oracle", oracle(world))
     found.keep("dfr", true_groups(world))
     if part in ("", "strategies"):
         _strategies(found, said[MAIN])
+        _finetuned(found, said[MAIN], scale.tuning)
     if part in ("", "efficiency"):
-        _efficiency(found, reviewer, said)
+        _efficiency(found, reviewer, said, scale)
     if part in ("", "quality"):
         _quality(found, said[MAIN])
-    return found.figures
+    if part in ("", "rare"):
+        found.figures |= _rare(seed, scale)
+    return found.figures | as_ours(found.figures)
+
+
+def as_ours(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures of ours_25 as those of `ours`, as every protocol has them."""
+    stem = f"ours_{MAIN}."
+    return {f"ours.{k.removeprefix(stem)}": v for k, v in figures.items() if k.startswith(stem)}
 
 
 @dataclass
@@ -129,42 +182,85 @@ class _Found:
         told = ", ".join(f"{key} {value:.3f}" for key, value in rows.items())
         _say(f"seed {self.world.seed}: {name} {told}")
 
-    def automatic(self, name: str, said: Said, *, counts: bool = True) -> None:
+    def automatic(self, name: str, said: Said, *, counts: bool = True, **further: float) -> None:
         """What the product makes of words: `auto`, and whether it refused or warned."""
         head, flags = _head_and_flags(self.world, said, "auto")
         told = {"cases": said.cases, "spurious": said.spurious} if counts else {}
-        self.keep(name, head, **flags, **told)
+        self.keep(name, head, **flags, **told, **further)
 
 
 def _strategies(found: _Found, main: Said) -> None:
     found.keep("masking", masked(found.world, main))
+    words = checked(fit_data(found.world, main))  # the same for all
     for name in STRATEGIES:
-        found.keep(name, _head_and_flags(found.world, main, name)[0])
+        found.keep(name, _head_and_flags(found.world, main, name, words)[0])
 
 
-def _efficiency(found: _Found, reviewer: Reviewer, said: Mapping[int, Said]) -> None:
+def _finetuned(found: _Found, main: Said, config: EncoderTuning | None) -> None:
+    """The encoder tuned as the app does it; the model stays as it is where the run refuses."""
+    world, name = found.world, f"finetune_{MAIN}"
+    try:
+        with tempfile.TemporaryDirectory(prefix="insight-finetune-") as folder:
+            tuned = fine_tune(world, main, fit_data(world, main), Path(folder), config)
+    except FeedbackError as error:
+        _say(f"  {name} refused: {error}")
+        found.keep(name, world.bundle.head, refused=1.0, noticed=1.0, carried=1.0)
+        return
+    # The same figures, of another encoder's codes.
+    after = _Found(replace(world, pooled_IN=tuned.pooled_IN), found.figures)
+    after.keep(name, tuned.head, refused=0.0, noticed=float(tuned.warned), carried=tuned.carried)
+
+
+def _efficiency(found: _Found, reviewer: Reviewer, said: Mapping[int, Said], scale: Scale) -> None:
     """The queue of the app, and other orders beside it."""
     world = found.world
-    for budget in BUDGETS:
+    for budget in scale.budgets:
         found.automatic(f"ours_{budget}", said[budget])
-    once = served_all(world, reviewer, EARLY, ProjectSettings(seed=world.seed, replan_words=0))
+    once = served_all(
+        world, reviewer, scale.early, ProjectSettings(seed=world.seed, replan_words=0)
+    )
     by_chance = chance_order(world)
-    for budget in EARLY:
+    for budget in scale.early:
         found.automatic(f"once_{budget}", once[budget])
         found.automatic(f"teach_{budget}", taught(world, reviewer, budget))
         found.automatic(f"chance_{budget}", reviewer.verdicts(by_chance, budget))
 
 
 def _quality(found: _Found, main: Said) -> None:
-    """Words gone wrong."""
+    """Words gone wrong, beside good ones."""
+    if f"ours_{MAIN}.reversed" not in found.figures:
+        found.automatic(f"ours_{MAIN}", main)
     for quality in QUALITIES:
         found.automatic(f"ours_{quality}", spoiled(found.world, main, quality), counts=False)
 
 
-def _head_and_flags(world: World, said: Said, name: str) -> tuple[LinearHead, dict[str, float]]:
+def _rare(seed: int, scale: Scale) -> dict[str, float]:
+    """Three orders of cases where artefacts are rare, with the yardsticks of that world."""
+    world = rare_world(seed, scale.sizes)
+    reviewer, found = Reviewer(world), _Found(world)
+    found.keep("unfixed", world.bundle.head)
+    found.keep("oracle", oracle(world))
+    found.keep("refit", refit(world))
+    ours = served_all(world, reviewer, scale.rare)
+    by_chance = chance_order(world)
+    for budget in scale.rare:
+        said = {
+            "ours": ours[budget],
+            "teach": taught(world, reviewer, budget),
+            "chance": reviewer.verdicts(by_chance, budget),
+        }
+        for order, words in said.items():
+            found.automatic(f"{order}_{budget}", words, met=float(met(world, words)))
+    return {f"rare_{key}": value for key, value in found.figures.items()}
+
+
+def _head_and_flags(
+    world: World, said: Said, name: str, words: Checked | None = None
+) -> tuple[LinearHead, dict[str, float]]:
     """The head after a strategy, or the former one where it refused; and what it said."""
+    data = replace(fit_data(world, said, real=name in FILLING), words=words)
     try:
-        outcome: Outcome = fit_strategy(name, fit_data(world, said, real=name in FILLING))
+        outcome: Outcome = fit_strategy(name, data)
     except FeedbackError as error:
         _say(f"  {name} refused: {error}")
         return world.bundle.head, {"refused": 1.0, "noticed": 1.0}

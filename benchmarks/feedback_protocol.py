@@ -10,7 +10,8 @@ for alone by `part=`; most have none), and the functions
     gate(means)             -> Gate
 
 Strategies are called unfixed, masking, rrr, dfr, oracle, ours, ours_<number of marks>,
-ours_<quality of the marks> and published_<what>.
+ours_<quality of the marks> and published_<what>. A protocol that looks at a second world puts its
+name before them (rare_unfixed, rare_oracle, rare_ours_10): it has its own yardsticks and plots.
 """
 
 from __future__ import annotations
@@ -77,15 +78,34 @@ def closed(protocol: Protocol, figures: Mapping[str, Sequence[float]]) -> Figure
     """STRATEGY.gap_closed of all strategies, of the means over seeds (one value)."""
     if protocol.GAP is None:
         return {}
-    means = {key: sum(values) / len(values) for key, values in figures.items()}
     metric = protocol.GAP
     found: Figures = {}
-    for key in figures:
-        name, _, what = key.partition(".")
-        if what == metric and name not in ("unfixed", "oracle"):
-            gap = gap_closed(means[key], means[f"unfixed.{metric}"], means[f"oracle.{metric}"])
-            found[f"{name}.gap_closed"] = [gap]
+    for world, own in by_world(figures, metric).items():
+        means = {key: sum(values) / len(values) for key, values in own.items()}
+        for key in own:
+            name, _, what = key.partition(".")
+            if what == metric and name not in ("unfixed", "oracle"):
+                gap = gap_closed(means[key], means[f"unfixed.{metric}"], means[f"oracle.{metric}"])
+                found[f"{world}{name}.gap_closed"] = [gap]
     return found
+
+
+def by_world(
+    figures: Mapping[str, Sequence[float]], metric: str
+) -> dict[str, dict[str, Sequence[float]]]:
+    """Prefix of the keys ("", or as "rare_") -> the figures of that world, without the prefix.
+
+    A world is there where it has an unfixed model and an oracle of its own.
+    """
+    ends = f"unfixed.{metric}", f"oracle.{metric}"
+    stems = [key.removesuffix(ends[0]) for key in figures if key.endswith(ends[0])]
+    named = [stem for stem in stems if stem.endswith("_") and stem + ends[1] in figures]
+    found = {
+        stem: {k.removeprefix(stem): v for k, v in figures.items() if k.startswith(stem)}
+        for stem in named
+    }
+    rest = {k: v for k, v in figures.items() if not k.startswith(tuple(named))}
+    return {"": rest, **found}
 
 
 def over_seeds(

@@ -51,6 +51,8 @@ NOTES = (
     "published: a linear probe on the same encoder's tokens, one seed (BENCHMARKS.md)",
     "biased_train holds 5 defects of dark exposures: too few to weigh or draw cases by",
     "test: 133 aligned and 132 conflicting photographs, one is .75 points",
+    "rrr is not run: what is rejected is a column, no part of a picture, and the exposure is in "
+    "every patch; the concepts that follow it, punished instead of an input, are concept_penalty",
 )
 CLASSES = ("free", "defect")
 GRID = (1.0, 10.0, 100.0, 1000.0)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.feedback_models import Perceptron, Task, accuracy, drawn, ours, tuned
+from benchmarks.feedback_models import Perceptron, Task, accuracy, dfr, drawn, ours, tuned
 from benchmarks.feedback_protocol import Figures, Gate, over_seeds
 from benchmarks.harness import Target
 from core.finetuning import Examples, Losses, TuneConfig
@@ -41,7 +41,9 @@ NOTES = (
     "leaves; it leans on one of the rules, so one of the two has no gap",
     "oracle_block1 (_block2): trained on pictures where the colours of the rejected places are "
     "drawn anew, independent of the class; masking: these places are grey, nothing is trained",
-    "ours: 25 marked cases; dfr: label and both rules always go together, nothing to balance",
+    "ours: 25 marked cases; dfr: label and both rules always go together, so the groups are the "
+    "classes: nothing to balance",
+    "a strategy without a block: the lower of its two blocks (`refused`: the higher)",
 )
 COLOURS = torch.tensor([[255, 0, 0], [0, 255, 0], [0, 128, 255], [128, 0, 255]]) / 255
 CORNERS = ((0, 0), (0, 4), (4, 0), (4, 4))
@@ -114,7 +116,8 @@ def one_seed(seed: int, quick: bool = False) -> dict[str, float]:
     base = TuneConfig(epochs=4 if quick else 15, batch=256, lr=3e-3, seed=seed)
     start = Perceptron((75, 50, 30, 2), seed)
     unfixed = tuned(Task(start, Examples(inputs, labels), base, {}))
-    row = {"unfixed.ordinary": accuracy(unfixed, *tests)}
+    balanced = dfr(unfixed, Examples(inputs, labels), labels.numpy(), 2, seed)
+    row: dict[str, float] = {}
     for block, places, truth in ((1, CORNERS, 1 - by_rule1), (2, TOP, by_rule1)):
         mask = rejected(places, count)
         task = Task(start, Examples(inputs, labels, mask), base, _ways(base))
@@ -126,18 +129,32 @@ def one_seed(seed: int, quick: bool = False) -> dict[str, float]:
             "rrr": tuned(task, Losses(input_gradient=STRENGTH)),
             "oracle": tuned(task, examples=Examples(anew, labels)),
             "ours": fixed.model,
+            "dfr": balanced,
             "masking": _Masked(unfixed, mask[:1]),
         }
         for name, model in models.items():
             row[f"{name}_block{block}.ordinary"] = accuracy(model, *tests)
             row[f"{name}_block{block}.other_rule"] = accuracy(model, conflict, truth)
         row[f"ours_block{block}.refused"] = float(not fixed.changed)
+    row |= worse(row)
     mask = rejected((*CORNERS, *TOP), count)
     task = Task(start, Examples(inputs, labels, mask), base, _ways(base))
     row["rrr_both.ordinary"] = accuracy(tuned(task, Losses(input_gradient=1e6)), *tests)
     fixed = ours(task, unfixed, mask, drawn(MARKED, count, seed))
     row["ours_both.refused"] = float(not fixed.changed)
     return row
+
+
+def worse(row: Mapping[str, float]) -> dict[str, float]:
+    """STRATEGY.METRIC of the block on which a strategy does worse, of STRATEGY_block1 and 2."""
+    found = {}
+    for key, one in row.items():
+        name, _, metric = key.partition(".")
+        if name.endswith("_block1"):
+            stem = name.removesuffix("_block1")
+            two = row[f"{stem}_block2.{metric}"]
+            found[f"{stem}.{metric}"] = max(one, two) if metric == "refused" else min(one, two)
+    return found
 
 
 def _ways(base: TuneConfig) -> dict[str, TuneConfig]:

@@ -77,10 +77,12 @@ class Metric:
         if not self.values:
             empty = dict.fromkeys(("mean", "min", "max"))
             words = target.describe() if target else None
-            return {**empty, "unit": self.unit, "target": words, "holds": False if target else None}
+            holds = False if target else None
+            return {**empty, "values": [], "unit": self.unit, "target": words, "holds": holds}
         figures = self.figures()
         return {
             **figures,
+            "values": list(self.values),
             "unit": self.unit,
             "target": target.describe() if target else None,
             "holds": target.holds(figures) if target else None,

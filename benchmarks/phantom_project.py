@@ -72,25 +72,20 @@ class World:
     labels_I: NDArray[np.int64]
     shown_I2: Bools  # ruler, colour sticker
     pooled_IN: NDArray[np.float32] = field(repr=False)
-
-    def split(self, row: int) -> Split:
-        """The kind of phantom that a row is."""
-        return KINDS[int(row >= self.sizes.train + self.sizes.same)]
+    kind: Kind = field(repr=False)  # of the phantom that a row is
+    series: int
 
     def phantom(self, row: int) -> Phantom:
         """The phantom itself, drawn again."""
-        kind = self.split(row)
-        return generate(
-            row,
-            seed=SERIES + self.seed,
-            size=SIZE,
-            shortcuts=kind.shortcuts,
-            strength=kind.strength,
-        )
+        return _drawn(self.series, self.seed, row, self.kind)
+
+    def key(self, row: int) -> str:
+        """The name of a phantom in the token store."""
+        return _key(self.series, self.seed, row)
 
     def tokens_of(self, row: int) -> NDArray[np.float32]:
         """Dense tokens float32 [P, D]."""
-        return np.asarray(self.tokens.get(_key(SERIES, self.seed, row)).numpy(), np.float32)
+        return np.asarray(self.tokens.get(self.key(row)).numpy(), np.float32)
 
     def codes_of(self, tokens_PD: NDArray[np.float32]) -> NDArray[np.float32]:
         """Pooled codes float32 [N] of tokens."""
@@ -124,6 +119,7 @@ class Said:
 
     marks: tuple[MarkedRegion, ...]
     cases: int
+    seen: tuple[int, ...] = ()  # rows of the cases looked at, where they are told
 
     @property
     def spurious(self) -> int:
@@ -147,7 +143,7 @@ class Reviewer:
                 break
             cases += 1
             marks += self.words(int(row))[: budget - len(marks)]
-        return Said(tuple(marks), cases)
+        return Said(tuple(marks), cases, tuple(int(row) for row in order[:cases]))
 
     def words(self, row: int) -> tuple[MarkedRegion, ...]:
         """The first spurious and the first correct cue of a case, in the order shown."""
@@ -188,7 +184,7 @@ def spoiled(world: World, said: Said, quality: str) -> Said:
             region_P = np.zeros_like(region_P)
             region_P[rng.permutation(len(region_P))[: int(mark.region_P.sum())]] = True
         marks.append(MarkedRegion(mark.row, mark.concept, region_P, verdict))
-    return Said(tuple(marks), said.cases)
+    return Said(tuple(marks), said.cases, said.seen)
 
 
 def queue_order(world: World) -> list[int]:
@@ -228,7 +224,8 @@ def taught(world: World, reviewer: Reviewer, budget: int) -> Said:
                 break
             open_I[at] = False
             marks += reviewer.words(int(rows[at]))[: budget - len(marks)]
-    return Said(tuple(marks), int((~open_I).sum()))
+    seen = tuple(int(row) for row in rows[~open_I])
+    return Said(tuple(marks), len(seen), seen)
 
 
 def chance_order(world: World) -> list[int]:
@@ -236,28 +233,40 @@ def chance_order(world: World) -> list[int]:
     return [int(row) for row in np.random.default_rng((world.seed, 9)).permutation(world.train)]
 
 
-def build(seed: int, sizes: Sizes) -> World:
-    """Draw, encode (kept in the cache folder) and code the phantoms of one seed."""
+def planted(sizes: Sizes) -> Kind:
+    """What each row of the usual world is: shortcuts planted, and turned round at the end."""
+    tail = sizes.train + sizes.same
+    return lambda row: KINDS[int(row >= tail)]
+
+
+def build(seed: int, sizes: Sizes, *, series: int = SERIES, kind: Kind | None = None) -> World:
+    """Draw, encode (kept in the cache folder) and code the phantoms of one seed.
+
+    Args:
+        series: of the drawings; another kind of phantoms needs another one.
+        kind: what each row is; None: `planted`.
+    """
     bundle = load_bundle(BUNDLE)
     encoder = load_encoder("demo")
-    tail = sizes.train + sizes.same
-
-    def kind(row: int) -> Split:
-        return KINDS[int(row >= tail)]
-
-    tokens = encoded_tokens(encoder, SERIES, seed, sizes.total, kind)
-    drawn = [_recipe(seed, row, kind(row)) for row in range(sizes.total)]
+    kind = kind or planted(sizes)
+    tokens = encoded_tokens(encoder, series, seed, sizes.total, kind)
+    drawn = [_recipe(_drawn(series, seed, row, kind)) for row in range(sizes.total)]
     labels = np.array([bundle.head.classes.index(label) for label, _ in drawn], np.int64)
     shown = np.array([cues for _, cues in drawn], np.bool_)
-    pooled_IN = pooled_codes(bundle, tokens, SERIES, seed, sizes.total)
-    return World(seed, sizes, bundle, encoder, tokens, labels, shown, pooled_IN)
+    pooled_IN = pooled_codes(bundle, tokens, series, seed, sizes.total)
+    return World(seed, sizes, bundle, encoder, tokens, labels, shown, pooled_IN, kind, series)
 
 
-def _recipe(seed: int, row: int, kind: Split) -> tuple[str, tuple[bool, bool]]:
-    """Label and whether ruler and sticker show."""
-    phantom = generate(
-        row, seed=SERIES + seed, size=SIZE, shortcuts=kind.shortcuts, strength=kind.strength
+def _drawn(series: int, seed: int, row: int, kind: Kind) -> Phantom:
+    """One phantom of a series."""
+    what = kind(row)
+    return generate(
+        row, seed=series + seed, size=SIZE, shortcuts=what.shortcuts, strength=what.strength
     )
+
+
+def _recipe(phantom: Phantom) -> tuple[str, tuple[bool, bool]]:
+    """Label and whether ruler and sticker show."""
     return phantom.label, ("ruler" in phantom.cues, "colour sticker" in phantom.cues)
 
 
@@ -272,13 +281,7 @@ def encoded_tokens(
     def encoded() -> Iterator[tuple[str, Tensor]]:
         for start in range(0, len(absent), 64):
             rows = absent[start : start + 64]
-            images = [
-                generate(
-                    row, seed=series + seed, size=SIZE, shortcuts=kind(row).shortcuts,
-                    strength=kind(row).strength,
-                ).image
-                for row in rows
-            ]  # fmt: skip
+            images = [_drawn(series, seed, row, kind).image for row in rows]
             tokens_BPD = encoder.encode_images(images).tokens_BPD
             yield from zip((_key(series, seed, row) for row in rows), tokens_BPD, strict=True)
 

@@ -167,7 +167,8 @@ def served_all(
         queue.marks += reviewer.words(queue.serve())
         for budget in budgets:
             if budget not in found and (len(queue.marks) >= budget or not queue.waiting):
-                found[budget] = Said(tuple(queue.marks[:budget]), len(queue.begun))
+                seen = tuple(int(place.case_id) for place in queue.begun)
+                found[budget] = Said(tuple(queue.marks[:budget]), len(seen), seen)
     return found
 
 

@@ -26,6 +26,7 @@ from core.cue_marks import (
     split_marks,
     top_mean,
 )
+from core.drawn import called
 from core.errors import DetectorFailed, TooFewVerdicts
 from core.types import BoolArray, FloatArray
 
@@ -41,7 +42,8 @@ FIRM = 0.6
 class RejectedCue:
     """Something experts rejected, and how to recognise it.
 
-    concepts      the concepts that were marked, most often marked first
+    concepts      the concepts that were marked, most often marked first; NO_CONCEPT among them
+                  where places were drawn that no concept shows
     weight_D      float32; a token's score is weight . token + bias, logit units
     threshold     case score from which the cue counts as present
     patches       a case's score is the mean of its `patches` highest token scores
@@ -228,7 +230,7 @@ def learn_from_one(
     score_I = np.asarray([top_mean(t @ weight_D + bias, patches) for t in scene.all_cases()])
     raw_D = weight_D / scene.scale_D
     return RejectedCue(
-        (mark.concept,), raw_D.astype(np.float32), float(bias - raw_D @ scene.mean_D),
+        (mark.shows,), raw_D.astype(np.float32), float(bias - raw_D @ scene.mean_D),
         _threshold(score_I, held.present, held.absent), patches, held.auc, 1, (mark.row,),
     )  # fmt: skip
 
@@ -265,8 +267,8 @@ def _learn_one(
     weight_D, bias = fit_detector(scene, regions, foreign, config, sure)
     score_I = np.asarray([top_mean(t @ weight_D + bias, patches) for t in scene.all_cases()])
     raw_D = weight_D / scene.scale_D
-    marked = {(m.row, m.concept) for m in own}  # a mark may be here in two parts
-    concepts = [concept for _, concept in marked]
+    marked = {(m.row, m.concept): m.shows for m in own}  # a mark may be here in two parts
+    concepts = list(marked.values())
     cue = RejectedCue(
         concepts=tuple(sorted(set(concepts), key=lambda k: (-concepts.count(k), k))),
         weight_D=raw_D.astype(np.float32),
@@ -344,9 +346,9 @@ def _auc(up_T: Float64Array, down_T: Float64Array) -> float:
 def _failure(failed: Sequence[FailedCue], config: DetectorConfig, names: Mapping[int, str]) -> str:
     """Words for the worst of the cues that failed."""
     worst = min(failed, key=lambda one: one.cue.heldback_auc).cue
-    called = ", ".join(names.get(k, f"concept {k}") for k in worst.concepts[:3])
+    name = ", ".join(called(k, names) for k in worst.concepts[:3])
     return (
-        f"the cue marked as {called} (in {len(worst.rows)} cases) could not be recognised in "
+        f"the cue marked as {name} (in {len(worst.rows)} cases) could not be recognised in "
         f"marked cases that were held back: AUC {worst.heldback_auc:.2f}, needed "
         f"{config.min_auc:.2f}; nothing was changed. Check these verdicts, or mark more cases"
     )

@@ -19,6 +19,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 from sklearn.cluster import KMeans
 
+from core.drawn import NO_CONCEPT, is_place
 from core.errors import ConfigError
 from core.types import BoolArray, FloatArray
 
@@ -30,9 +31,11 @@ MIN_PART = 3
 
 @dataclass(frozen=True)
 class MarkedRegion:
-    """One verdict on one cue, with the patches that the reviewer was shown.
+    """One verdict on one cue or drawn place, with the patches that it speaks of.
 
     row      the case, as `tokens_of` knows it
+    concept  the cue's; below 0 for a place that people drew where no concept shows what they
+             rejected (core.drawn.NO_CONCEPT, counting down within the case)
     region_P bool [P], the cue's region on the patch grid (row-major)
     weight   how sure the people are together, (0, 1]; a detector listens to it in that measure
     """
@@ -42,6 +45,11 @@ class MarkedRegion:
     region_P: BoolArray
     verdict: Literal["spurious", "correct"]
     weight: float = 1.0
+
+    @property
+    def shows(self) -> int:
+        """The concept, NO_CONCEPT for any drawn place: what a cue learnt from it is known by."""
+        return NO_CONCEPT if is_place(self.concept) else self.concept
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""From a drawn box or lasso to patches of the grid.
+"""From a drawn box or lasso to patches of the grid; what stands for a place without a concept.
 
 Shape legend: G, V rows and columns of the patch grid, which covers the whole image; P = G * V;
 Y, X fine rows and columns; N corners.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,30 @@ FINE = 8
 """A patch is looked at on FINE x FINE points."""
 COVERED = 0.5
 """Share of a patch that a drawing must cover to take it."""
+NO_CONCEPT = -1
+"""Stands in the place of a concept where people drew a place that no concept shows. Several places
+of one case count down from it (-1, -2, ...), so that they are told apart; any number below 0 is a
+place."""
+PLACE = "marked place"
+"""What a place that no concept shows is called."""
+
+
+def is_place(concept: int) -> bool:
+    """Whether the number stands for a drawn place, not for a concept.
+
+    >>> is_place(NO_CONCEPT), is_place(-3), is_place(0)
+    (True, True, False)
+    """
+    return concept < 0
+
+
+def called(concept: int, names: Mapping[int, str]) -> str:
+    """The name of a concept, "concept 17" where it has none; "marked place" for a drawn place.
+
+    >>> called(2, {2: "ruler"}), called(17, {}), called(-2, {})
+    ('ruler', 'concept 17', 'marked place')
+    """
+    return PLACE if is_place(concept) else names.get(concept, f"concept {concept}")
 
 
 def drawn_patches(

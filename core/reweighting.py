@@ -22,6 +22,7 @@ from scipy.sparse import csr_array
 from core.case_weights import balanced_weights, case_groups
 from core.cue_detector import RejectedCue, learn_rejected_cues, presence
 from core.cue_marks import DetectorConfig, MarkedRegion, TokensOf
+from core.drawn import called, is_place
 from core.errors import FeedbackError
 from core.first_head import calibrated
 from core.heads import Float64Array, LinearHead, Pooled, Pooling, fit_head
@@ -69,7 +70,7 @@ class ReweightResult:
     @property
     def rejected(self) -> tuple[int, ...]:
         """All concepts that belong to a rejected cue, ascending."""
-        return tuple(sorted({k for cue in self.cues for k in cue.concepts}))
+        return tuple(sorted({k for cue in self.cues for k in cue.concepts if not is_place(k)}))
 
 
 def group_names(
@@ -148,7 +149,7 @@ def _unused(marks: Sequence[MarkedRegion], cues: Sequence[RejectedCue]) -> int:
     """Marks "spurious" that no cue was learnt from."""
     spurious = [m for m in marks if m.verdict == "spurious" and m.region_P.any()]
     return sum(
-        not any(m.row in cue.rows and m.concept in cue.concepts for cue in cues) for m in spurious
+        not any(m.row in cue.rows and m.shows in cue.concepts for cue in cues) for m in spurious
     )
 
 
@@ -188,10 +189,10 @@ def _check_presence(
 ) -> None:
     for cue, share in zip(cues, presence_IR.mean(0), strict=True):
         if share in (0.0, 1.0):
-            called = names.get(cue.concepts[0], f"concept {cue.concepts[0]}")
+            name = called(cue.concepts[0], names)
             where = "every training case" if share else "no training case"
             raise FeedbackError(
-                f"the rejected cue {called} shows in {where}: there is nothing to balance it with"
+                f"the rejected cue {name} shows in {where}: there is nothing to balance it with"
             )
 
 

@@ -156,9 +156,9 @@ class RuleHead:
             return ()
         parts = []
         if self.accuracy is not None:
-            parts.append(f"agree with the labels in {self.accuracy:.0%}")
+            parts.append(f"agree with the labels in {100 * self.accuracy:.0f} %")
         if self.fidelity is not None:
-            parts.append(f"agree with the model in {self.fidelity:.0%}")
+            parts.append(f"agree with the model in {100 * self.fidelity:.0f} %")
         return (f"On {self.held_out} other cases the rules {_listed(parts)}.",)
 
 

@@ -24,8 +24,8 @@ class Settings:
     database_url  SQLAlchemy URL of the store (INSIGHT_DATABASE_URL, default SQLite in workspace)
     worker_url    SQLAlchemy URL of the worker's own tables (INSIGHT_WORKER_DATABASE_URL)
     port          TCP port of the app on 127.0.0.1 (INSIGHT_PORT), 1..65535
-    device        torch device of the encoder (INSIGHT_DEVICE): "auto" (a GPU when there is one),
-                  "cpu", "cuda", ..
+    device        torch device of the encoder and its fine-tuning (INSIGHT_DEVICE): "auto" (a GPU
+                  when there is one), "cpu", "cuda", ..
     precision     of the encoder's weights (INSIGHT_PRECISION), "fp32" or the faster "bf16"
     """
 

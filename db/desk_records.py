@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from db.records import Scope, VerdictValue
 
-DrawingKind = Literal["missed", "wrong-part", "here"]
+DrawingKind = Literal["missed", "wrong-part", "here", "spurious"]
 Shape = Literal["box", "lasso"]
 NoteKind = Literal["note", "what-if", "hypothesis"]
 QueueMark = Literal["skip", "flag", "escalate", "resolve"]

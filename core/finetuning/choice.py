@@ -145,8 +145,8 @@ def choose(
         progress=part(tell, 1 - step, 1.0, f"tuning with {best.name}"),
     )  # fmt: skip
     why = (
-        f"{best.name} answered {best.worst:.1%} of {len(held_H)} held-back marked cases rightly "
-        "under the fill of the rejected part that does most harm"
+        f"{best.name} answered {100 * best.worst:.1f} % of {len(held_H)} held-back marked cases "
+        "rightly under the fill of the rejected part that does most harm"
     )
     return Choice(best.name, trained, tuple(scores), judge.score("untouched", model), why)
 
@@ -171,8 +171,8 @@ def _nothing_left(best: WayScore, labels_H: Tensor) -> str | None:
         return None
     return (
         "without what was rejected nothing is left to decide by: "
-        f"{best.worst:.1%} of held-back cases were answered rightly, always saying one class gives "
-        f"{chance:.1%}. Check whether too much was rejected"
+        f"{100 * best.worst:.1f} % of held-back cases were answered rightly, always saying one "
+        f"class gives {100 * chance:.1f} %. Check whether too much was rejected"
     )
 
 

@@ -122,6 +122,7 @@ def refit_concepts(
     rejected: Mapping[int, float] | None = None,
     discovery: DiscoverConfig | None = None,
     seed: int = 0,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Refitted:
     """Re-fit a dictionary on new tokens, match, relate, name, and fit the head.
@@ -137,6 +138,8 @@ def refit_concepts(
             concept that it became (a prior of 1 - .9 p on its weights).
         discovery: settings of relations and names; its sizes do not count.
         seed: of order, samples and folds.
+        device: where the dictionary is trained, or "auto": a GPU where there is one. No part of
+            `Refitted.config`: it says where, not what.
         progress: told the share done; an exception that it raises ends the work.
 
     Raises:
@@ -149,8 +152,9 @@ def refit_concepts(
     keys = sorted(i.sha256 for i, split in zip(items, splits, strict=True) if split == TRAIN)
     held = sorted(i.sha256 for i, s in zip(items, splits, strict=True) if s not in (TRAIN, UNUSED))
     sae, figures = _refitted(
-        former, tokens, keys, held, folder, config, seed, part(tell, 0.0, 0.45, "concepts")
-    )
+        former, tokens, keys, held, folder, config, seed, device,
+        part(tell, 0.0, 0.45, "concepts"),
+    )  # fmt: skip
     tell(0.45, "matching concepts")
     carried = carry(former.sae, former.tokens, sae, tokens, keys, config.carry, seed)
     found = discover(
@@ -177,13 +181,13 @@ def refit_concepts(
 
 def _refitted(
     former: Former, tokens: TokenStore, keys: Sequence[str], held: Sequence[str], folder: Path,
-    config: ConceptTuning, seed: int, tell: Progress,
+    config: ConceptTuning, seed: int, device: str, tell: Progress,
 ) -> tuple[SparseAutoencoder, dict[str, Any]]:  # fmt: skip
     """The dictionary on the new tokens; its figures, and what the former one leaves unexplained
     there ("fvu_before")."""
     train = TrainConfig(
         steps=config.steps, batch=config.batch, seed=seed,
-        lr=config.rate * default_lr(former.sae.n), warmup=0.1, decay=0.5,
+        lr=config.rate * default_lr(former.sae.n), warmup=0.1, decay=0.5, device=device,
     )  # fmt: skip
     chosen = held or keys
     some = [chosen[k] for k in range(0, len(chosen), -(-len(chosen) // _FIGURE_IMAGES))]

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from core import usual_tuning
 from core.encoder import OpenClipEncoder, load_encoder
 from core.errors import ConfigError, TrainingStopped
 from core.finetuning.config import Losses, TuneConfig
@@ -38,10 +39,14 @@ _VIEWS = 0.35  # share of the bar that the views take
 
 
 def _usual() -> TuneConfig:
-    losses = Losses(counterfactual=1.0, agreement=0.5, contribution=0.02, anchor=1.0, fill="given")
+    losses = Losses(
+        counterfactual=usual_tuning.COUNTERFACTUAL, agreement=usual_tuning.AGREEMENT,
+        contribution=usual_tuning.CONTRIBUTION, anchor=usual_tuning.ANCHOR, fill="given",
+    )  # fmt: skip
     return TuneConfig(
-        losses, epochs=4, batch=32, lr=1e-4, lr_of=(("weight_CN", 10.0), ("bias_C", 10.0)),
-        schedule="cosine", warmup=0.1, clip=1.0, patience=3, save_every=25, device="auto",
+        losses, epochs=usual_tuning.EPOCHS, batch=32, lr=usual_tuning.RATE,
+        lr_of=(("weight_CN", 10.0), ("bias_C", 10.0)), schedule="cosine", warmup=0.1, clip=1.0,
+        patience=usual_tuning.PATIENCE, save_every=25, device="auto",
     )  # fmt: skip
 
 
@@ -49,9 +54,9 @@ def _usual() -> TuneConfig:
 class EncoderTuning:
     """How an encoder is tuned; the fields of `tune` are those of the generic loop."""
 
-    blocks: int = 1  # last blocks that change; two did no better on phantoms
+    blocks: int = usual_tuning.BLOCKS  # last blocks that change
     rank: int | None = None  # of low-rank changes (LoRA); None: the blocks' own weights
-    pasted: float = 0.5  # copies with an artefact of another class, as a share of the cases
+    pasted: float = usual_tuning.PASTED  # copies with an artefact of another class, per case
     grow: int = 1  # patches by which rejected regions are widened
     tune: TuneConfig = field(default_factory=_usual)
 

@@ -85,7 +85,10 @@ class Running:
         }
 
     def restore(self, tensors: Mapping[str, Tensor], journal: Journal) -> None:
-        """Go on exactly where `tensors` and `journal` were taken."""
+        """Go on exactly where `tensors` and `journal` were taken, on the model's device.
+
+        Where that is another one than then, the generator of a GPU stays as it was left or set.
+        """
         self.model.load_state_dict(_named(tensors, "model."))
         self.best = {k: v.to(self._device()) for k, v in _named(tensors, "best.").items()}
         states: dict[int, dict[str, Tensor]] = {}
@@ -95,7 +98,7 @@ class Running:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": states, "param_groups": groups})
         torch.set_rng_state(tensors["generator.cpu"])
-        if "generator.cuda" in tensors:
+        if "generator.cuda" in tensors and self._device().type == "cuda":
             torch.cuda.set_rng_state(tensors["generator.cuda"], self._device())
         self.journal = journal
 

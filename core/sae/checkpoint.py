@@ -2,7 +2,8 @@
 
 Each checkpoint is a folder `step-NNNNNNNN` that is written under another name, synced and renamed,
 so a kill at any moment leaves the earlier ones. The JSON holds the sha256 of the tensors: a
-damaged checkpoint is noticed and the one before it is taken.
+damaged checkpoint is noticed and the one before it is taken. A training that was saved on one
+device goes on on another, with a warning: its bits are those of one device.
 
 Legend: none; tensors are named by their owner.
 """
@@ -30,6 +31,7 @@ _PREFIX: Final = "step-"
 _DRAFT: Final = ".draft"
 _TENSORS: Final = "state.safetensors"
 _SETTINGS: Final = "state.json"
+_DEVICE: Final = "device"  # name of a setting that says where, not what: it may change
 _LOG = logging.getLogger(__name__)
 
 
@@ -101,6 +103,7 @@ def load_checkpoint(where: Checkpoints, setup: Mapping[str, Any]) -> TrainState 
 
     Raises:
         ConfigError: it belongs to a training with another setup; the message names what differs.
+            Another device is no other setup.
     """
     if not where.resume:
         for old in _folders(where.folder):
@@ -148,7 +151,12 @@ def _read(folder: Path) -> TrainState:
 
 def _check_setup(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     new = json.loads(json.dumps(new))  # as it would come back: tuples are lists
-    differing = [f"{name} ({a} then, {b} now)" for name, a, b in _differences(old, new)]
+    differing = []
+    for name, a, b in _differences(old, new):
+        if name.rpartition(".")[2] == _DEVICE:
+            _LOG.warning("%s goes on on %s, was %s: not bit-identical any more", folder.name, b, a)
+        else:
+            differing.append(f"{name} ({a} then, {b} now)")
     if differing:
         raise ConfigError(
             f"{folder.name} is a checkpoint of another training: {', '.join(differing)} differs. "

@@ -18,17 +18,18 @@ from core.errors import FeedbackError, TooFewVerdicts
 from core.heads import LinearHead
 from core.strategies.columns import rejected_columns
 from core.strategies.cues import cue_presence, learn_cues
-from core.strategies.data import FitData, Notice, Outcome, StrategyScore
+from core.strategies.data import Checked, FitData, Notice, Outcome, StrategyScore
 from core.strategies.fitting import Plan, even_weights, fit_plan
 from core.strategies.groups import why_no_marks
 from core.strategies.protocol import Report, Strategy, silent
-from core.strategies.sanity import check_words
+from core.strategies.sanity import checked, without_words
 from core.strategies.validation import Judged, Validation, build_validation, judge, predict_rounds
 
 UNFIXED = "unfixed"
 """Name of the head without feedback among the scores."""
 CLOSE = 0.005
 """Scores that differ by less count as equal."""
+LOOK_AGAIN = "Look at the verdicts on cues and concepts, then run again to use them."
 
 
 @dataclass(frozen=True)
@@ -77,27 +78,35 @@ class Auto:
 def prepared(data: FitData, report: Report = silent) -> tuple[FitData, tuple[Notice, ...]]:
     """The data with the detectors learnt and applied once, and what is to be said about them.
 
+    Where the words are refused but a column is rejected, the column alone is left: concepts were
+    judged in the same verdicts. Too few marks leave what was said of concepts.
+
     Raises:
         FeedbackError: the marks contradict each other or look swapped, or there are too few of
             them and nothing else to go by.
     """
     if why_no_marks(data) is not None:
         return data, ()
-    elsewhere = bool(rejected_columns(data)) or bool(data.concepts)
+    words = checked(data, report)
     try:
-        notes = check_words(data, report)
-        learnt, found_IR = cue_presence(data, learn_cues(data, report), report)
+        if words.refusal:
+            raise FeedbackError(words.refusal)
+        learnt = learn_cues(replace(data, words=words), report)
+        learnt, found_IR = cue_presence(data, learnt, report)
     except TooFewVerdicts as error:
-        if not elsewhere:
+        if not (rejected_columns(data) or data.concepts):
             raise
         text = f"The marked regions were not used: {error}."
-        return _unmarked(data), (Notice("warning", text, "Mark the same cue in more cases."),)
+        advice = "Mark the same cue in more cases."
+        return _unmarked(data), (*words.notes, Notice("warning", text, advice))
     except FeedbackError as error:
         if not rejected_columns(data):
             raise
-        return _unmarked(data), (Notice("warning", f"The marked regions were not used: {error}"),)
+        reason = Checked(refusal=str(error)).reason
+        text = f"What was said of cues and concepts was not used, only rejected columns: {reason}"
+        return without_words(data), (*words.notes, Notice("warning", text, LOOK_AGAIN))
     ready = replace(data, cues=learnt.cues, presence_IR=found_IR)
-    return ready, (*notes, *learnt.notes)
+    return ready, (*words.notes, *learnt.notes)
 
 
 def chosen(judged: dict[str, Judged]) -> str:
@@ -108,7 +117,7 @@ def chosen(judged: dict[str, Judged]) -> str:
 
 def _unmarked(data: FitData) -> FitData:
     """The data without their marks; what was said of concepts and columns stays."""
-    return replace(data, marks=(), cues=None, presence_IR=None)
+    return replace(data, marks=(), words=None, cues=None, presence_IR=None)
 
 
 def _usable(strategy: Strategy, data: FitData) -> bool:
@@ -131,7 +140,7 @@ def _tried(
     judged: dict[str, Judged] = {}
     failed: dict[str, str] = {}
     for number, strategy in enumerate(strategies):
-        report(0.3 + 0.5 * number / len(strategies), f"trying {strategy.name}")
+        report(0.3 + 0.5 * number / len(strategies), f"trying: {strategy.title}")
         try:
             fit = partial(_head_of, strategy)
             predicted = predict_rounds(data, validation, data.presence_IR, fit)
@@ -184,7 +193,7 @@ def _doubts(best: Judged, unfixed: Judged) -> tuple[Notice, ...]:
         return ()
     text = (
         "No strategy does better than the head without feedback on cases grouped by what was "
-        f"rejected ({best.score:.1%} against {unfixed.score:.1%})."
+        f"rejected ({100 * best.score:.1f} % against {100 * unfixed.score:.1f} %)."
     )
     advice = "The model may not lean on it: look at the comparison before you activate the result."
     return (Notice("warning", text, advice),)

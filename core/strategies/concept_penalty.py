@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array
 
+from core.drawn import is_place
 from core.heads import Float64Array, code_scales
 from core.strategies.data import FitData, Outcome
 from core.strategies.fitting import Plan, even_weights, fit_plan
@@ -83,6 +84,8 @@ def concept_evidence(data: FitData) -> Mapping[int, float]:
     spurious: dict[int, float] = {}
     total: dict[int, float] = {}
     for mark in data.marks:
+        if is_place(mark.concept):
+            continue  # no concept shows it, so no weight can be priced
         total[mark.concept] = total.get(mark.concept, 0.0) + mark.weight
         if mark.verdict == "spurious":
             spurious[mark.concept] = spurious.get(mark.concept, 0.0) + mark.weight

@@ -14,7 +14,6 @@ Shape legend: I cases; R rejected cues; P patches.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from scipy.stats import chi2_contingency
 from core.cue_detector import CueStudy, RejectedCue, presence, study_rejected_cues
 from core.cue_marks import DetectorConfig, MarkedRegion, TokensOf, top_mean
 from core.errors import ConfigError, DetectorFailed, FeedbackError, TooFewVerdicts
-from core.strategies.data import FitData, Notice
+from core.strategies.data import UNCHANGED, FitData, Learnt, Notice
 from core.strategies.lone_marks import learn_lone
 from core.strategies.protocol import Report, silent
 
@@ -38,16 +37,12 @@ DOUBTED = 0.15
 CROWD, ASTRAY = 3, 0.5
 """Cases from which a cue that cannot be recognised counts; the share of the marked cases in such
 cues from which nothing is used."""
+UNKNOWN = (
+    "What was marked could not be recognised in marked cases that were held back. Look whether the "
+    "marks lie on what was meant, or mark the same thing in more cases."
+)
 LEVEL = 0.01
 """Chance of calling a cue tied to the labels that is not, over all cues (Bonferroni)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Learnt:
-    """Detectors that passed the checks, and what is to be said about the others."""
-
-    cues: tuple[RejectedCue, ...]
-    notes: tuple[Notice, ...]
 
 
 def default_detector(seed: int) -> DetectorConfig:
@@ -56,7 +51,8 @@ def default_detector(seed: int) -> DetectorConfig:
 
 
 def learn_cues(data: FitData, report: Report = silent) -> Learnt:
-    """The rejected cues of the marks, recognised and undisputed; `data.cues` where given.
+    """The rejected cues of the marks, recognised and undisputed; those of `data.cues`, or of the
+    check of the words, where given.
 
     Raises:
         ConfigError: there are no tokens to learn from.
@@ -65,6 +61,8 @@ def learn_cues(data: FitData, report: Report = silent) -> Learnt:
     """
     if data.cues is not None:
         return Learnt(data.cues, ())
+    if data.words is not None and data.words.learnt is not None:
+        return data.words.learnt
     if data.tokens_of is None:
         raise ConfigError("detectors need the dense tokens of the cases")
     report(0.0, "learning what was marked")
@@ -80,8 +78,9 @@ def learn_cues(data: FitData, report: Report = silent) -> Learnt:
     notes += [_disputed(data, cue, share) for cue, share in disputed]
     notes += [_doubted(data, cue, share) for cue, share in kept if share >= DOUBTED]
     if not kept or len(disputed) > len(kept):
-        words = " ".join(_sentence(note) for note in notes)
-        raise DetectorFailed(f"{words} Nothing was changed.")
+        # What was used or left aside without harm does not belong into a refusal.
+        words = " ".join(_sentence(note) for note in notes if note.level == "warning")
+        raise DetectorFailed(f"{words or UNKNOWN} {UNCHANGED}")
     return Learnt(tuple(cue for cue, _ in kept), tuple(notes))
 
 
@@ -184,14 +183,13 @@ def _failures(data: FitData, study: CueStudy, config: DetectorConfig) -> list[No
     names = ", ".join(dict.fromkeys(called(data, one.cue) for one in failed[:3]))
     text = (
         f"What was marked as {names} (in {len(lost)} of {len(cases)} cases with marks) could not "
-        "be recognised in marked cases that were held back; it was set aside."
+        "be recognised in marked cases that were held back, so it was not looked for elsewhere."
     )
     advice = "Look whether these marks lie on what was meant, or mark the same thing in more cases."
     if len(lost) >= ASTRAY * len(cases):
         worst = min(one.cue.heldback_auc for one in failed)
         raise DetectorFailed(
-            f"{text} (AUC down to {worst:.2f}, needed {config.min_auc:.2f}.) {advice} "
-            "Nothing was changed."
+            f"{text} (AUC down to {worst:.2f}, needed {config.min_auc:.2f}.) {advice} {UNCHANGED}"
         )
     return [Notice("warning", text, advice)] if lost else []
 
@@ -207,20 +205,23 @@ def _once(data: FitData, cue: RejectedCue) -> Notice:
 def _disputed(data: FitData, cue: RejectedCue, share: float) -> Notice:
     text = (
         f"What was marked as {called(data, cue)} was called spurious in some cases and correct in "
-        f"others ({share:.0%} against it), so it was set aside."
+        f"others ({100 * share:.0f} % against it), so it was not looked for elsewhere."
     )
     return Notice("warning", text, "Settle these verdicts, then run again.")
 
 
 def _doubted(data: FitData, cue: RejectedCue, share: float) -> Notice:
-    text = f"{share:.0%} of the cases about {called(data, cue)} speak for calling it correct."
+    text = (
+        f"Regions that were called correct look like {called(data, cue)}: they are "
+        f"{100 * share:.0f} % of the cases that speak of it."
+    )
     return Notice("warning", text, "It was used all the same: look at the verdicts on it.")
 
 
 def _untied(data: FitData, cue: RejectedCue, share: float) -> Notice:
     text = (
-        f"The rejected cue {called(data, cue)} shows in {share:.0%} of the training cases, about "
-        "alike with every label: it is no shortcut, so nothing was balanced for it."
+        f"The rejected cue {called(data, cue)} shows in {100 * share:.0f} % of the training "
+        "cases, about alike with every label: it is no shortcut, so nothing was balanced for it."
     )
     return Notice("info", text)
 

@@ -5,7 +5,7 @@ C classes; R rejected cues.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.cue_detector import RejectedCue
 from core.cue_marks import DetectorConfig, MarkedRegion, TokensOf
+from core.drawn import called
 from core.errors import ConfigError
 from core.heads import Float64Array, IntArray, LinearHead, Pooled, Pooling
 from core.notices import Notice as Notice  # everything a strategy needs comes from here
@@ -70,6 +71,48 @@ class Around:
 
 
 @dataclass(frozen=True, eq=False)
+class Learnt:
+    """Detectors that passed the checks (core.strategies.cues), and what to say about the others."""
+
+    cues: tuple[RejectedCue, ...]
+    notes: tuple[Notice, ...]
+
+
+UNCHANGED = "Nothing was changed."
+"""Said by every refusal of words; left out where they are followed all the same."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What the check of the words said (core.strategies.sanity).
+
+    notes    what must be known of them, whatever is done with them
+    refusal  why nothing may follow them unless a person chose so; "" where they may be followed
+    learnt   the detectors that the check learnt on its way, so that none is learnt twice; None
+             where it came to none. Not part of the JSON
+    """
+
+    notes: tuple[Notice, ...] = ()
+    refusal: str = ""
+    learnt: Learnt | None = None
+
+    @property
+    def reason(self) -> str:
+        """The refusal as a sentence that does not say that nothing was changed."""
+        text = self.refusal.replace(UNCHANGED, "").replace("  ", " ").strip()
+        return f"{text.rstrip('.')}." if text else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-ready; `from_json` restores it, without `learnt`."""
+        return {"notes": [asdict(note) for note in self.notes], "refusal": self.refusal}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Checked":
+        """Restore what `as_json` gave."""
+        return cls(tuple(Notice(**note) for note in data["notes"]), str(data["refusal"]))
+
+
+@dataclass(frozen=True, eq=False)
 class FitData:
     """The cases, what is known of them, and what people said; plain arrays, no store.
 
@@ -92,6 +135,8 @@ class FitData:
     prior_N      preference among concepts, see core.heads.fit_head
     names        concept -> name, for messages
     base         the head that people judged, where there is one: results are compared with it
+    words        what the check of the words said (an earlier step of a run); None: not checked yet.
+                 To be dropped with the marks and concepts that it speaks of
     cues         detectors learnt before (an earlier step of a run); None: learnt from the marks
     presence_IR  which of them shows in which case, where that is known already
     detector     how detectors are learnt
@@ -119,6 +164,7 @@ class FitData:
     prior_N: Float64Array | None = None
     names: Mapping[int, str] = field(default_factory=lambda: Nothing)
     base: LinearHead | None = None
+    words: Checked | None = None
     cues: tuple[RejectedCue, ...] | None = None
     presence_IR: NDArray[np.bool_] | None = None
     detector: DetectorConfig | None = None
@@ -153,8 +199,8 @@ class FitData:
         return np.asarray(self.validation_I, dtype=np.bool_)
 
     def called(self, concept: int) -> str:
-        """The name of a concept, or "concept 17"."""
-        return self.names.get(concept, f"concept {concept}")
+        """The name of a concept, "concept 17" where it has none; "marked place" for a place."""
+        return called(concept, self.names)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ prove itself on another mark. But the mark names a concept, and the concept fire
 the detector finds, in cases that nobody marked, the same cases in which the concept is as strong as
 where it was marked, both see the same thing (AUC >= MIN_AUC of the detector's case score for "the
 concept fires"). A concept that fires on two things, or a mark on skin, fails this. Where there are
-many marks a lone one is an odd one, so it is only tried where there are few.
+many marks a lone one is an odd one, so it is only tried where there are few. A drawn place that no
+concept shows cannot be checked so: it needs a second one.
 
 Shape legend: I cases; P patches.
 """
@@ -19,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from core.cue_detector import CueStudy, RejectedCue, learn_from_one
 from core.cue_marks import DetectorConfig, MarkedRegion, TokensOf
+from core.drawn import is_place
 from core.strategies.data import FitData
 
 FEW = 10
@@ -40,7 +42,8 @@ def learn_lone(
     """
     spurious = [m for m in data.marks if m.verdict == "spurious" and m.region_P.any()]
     told = study.told if study is not None else frozenset()
-    lone = [m for m in spurious if (m.row, m.concept) not in told]
+    # A drawn place names no concept, so there is nothing that a lone one could be checked against.
+    lone = [m for m in spurious if (m.row, m.concept) not in told and not is_place(m.concept)]
     if len({m.row for m in spurious}) > FEW:
         return ()
     known = {k for cue in (study.cues if study is not None else ()) for k in cue.concepts}

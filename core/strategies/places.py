@@ -25,7 +25,7 @@ from core.cue_fit import fit_detector, outside
 from core.cue_marks import DetectorConfig, MarkedRegion, Scene, build_scene
 from core.errors import ConfigError, DetectorFailed
 from core.strategies.cues import default_detector
-from core.strategies.data import FitData, Notice
+from core.strategies.data import UNCHANGED, FitData, Notice
 from core.types import BoolArray
 
 CASES = 8
@@ -60,7 +60,7 @@ def check_places(data: FitData) -> tuple[Notice, ...]:
     )
     advice = "Look whether the marks lie on what was meant."
     if found.auc < ASTRAY:
-        raise DetectorFailed(f"{text} {advice} Nothing was changed.")
+        raise DetectorFailed(f"{text} {advice} {UNCHANGED}")
     return (Notice("warning", text, advice),)
 
 

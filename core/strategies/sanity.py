@@ -6,8 +6,13 @@ at least tell the labels apart. Artefacts often do not: hairs and dark corners c
 label. So where regions called correct show alike with all labels, and regions called spurious do
 not, the words were probably swapped. Two further checks ask whether the marks lie on anything
 (core.strategies.places) and which side is contradicted where it shows most clearly
-(core.strategies.sides). More people, adjudicated cases or hidden controls say more
-(core.evidence weighs them); this check is for the one reviewer who is alone.
+(core.strategies.sides), and what cannot be recognised, or is called both ways, is no better
+(core.strategies.cues). More people, adjudicated cases or hidden controls say more (core.evidence
+weighs them); this check is for the one reviewer who is alone.
+
+It is made once (`checked`) for every strategy that follows words. `auto` and fine-tuning refuse
+what it refuses. It may be wrong, so a strategy that a person chose by hand obeys and says so
+(docs/decisions/0045).
 
 Shape legend: I cases.
 """
@@ -21,8 +26,9 @@ import numpy as np
 from core.cue_detector import RejectedCue, presence, study_rejected_cues
 from core.cue_marks import MarkedRegion
 from core.errors import ConfigError, FeedbackError, TooFewVerdicts
-from core.strategies.cues import default_detector, tie
-from core.strategies.data import FitData, Notice
+from core.strategies.cues import default_detector, learn_cues, tie
+from core.strategies.data import UNCHANGED, Checked, FitData, Notice
+from core.strategies.groups import why_no_marks
 from core.strategies.places import check_places
 from core.strategies.protocol import Report, silent
 from core.strategies.sides import check_sides
@@ -48,6 +54,51 @@ class Untied:
     def share(self) -> float:
         """alike / cases, 0 without cases."""
         return self.alike / self.cases if self.cases else 0.0
+
+
+FOLLOWED = (
+    "The words look wrong, and were followed all the same, as this strategy was chosen by hand."
+)
+ADVICE = (
+    "Look at these verdicts, and at the judgement before you use the result: guard rails ask for a "
+    "reason where it is worse, but they see only what held-out cases show."
+)
+
+
+def checked(data: FitData, report: Report = silent) -> Checked:
+    """What the check says of the words, and the detectors learnt on the way; `data.words` where it
+    was made before, nothing where no spurious mark can be looked at.
+
+    Too few marks are no refusal: nothing is known to be wrong with them.
+    """
+    if data.words is not None:
+        return data.words
+    if why_no_marks(data) is not None:
+        return Checked()
+    notes: tuple[Notice, ...] = ()
+    try:
+        notes = check_words(data, report)
+        learnt = learn_cues(data, lambda share, text: report(0.15 + 0.05 * share, text))
+    except TooFewVerdicts:
+        return Checked(notes)
+    except FeedbackError as error:
+        return Checked(notes, str(error))
+    return Checked(notes, learnt=learnt)
+
+
+def followed(found: Checked) -> tuple[Notice, ...]:
+    """What must be said where a strategy chosen by hand followed the words."""
+    notes = (*found.notes, *(found.learnt.notes if found.learnt is not None else ()))
+    if not found.refusal:
+        return notes
+    return (Notice("warning", f"{FOLLOWED} {found.reason}", ADVICE), *notes)
+
+
+def without_words(data: FitData) -> FitData:
+    """The data without anything that was said of cues and concepts; columns stay."""
+    return replace(
+        data, marks=(), concepts={}, concepts_of_class={}, words=None, cues=None, presence_IR=None
+    )
 
 
 def check_words(data: FitData, report: Report = silent) -> tuple[Notice, ...]:
@@ -84,7 +135,7 @@ def _check_ties(
     if found.share > untied(data, spurious).share:
         raise FeedbackError(
             f"{text} What was called spurious does tell the labels apart: the words look swapped. "
-            "Nothing was changed. Look at these verdicts, or let a second person judge some of them"
+            f"{UNCHANGED} Look at these verdicts, or let a second person judge some of them"
         )
     return (Notice("warning", text, "Look at the verdicts on these cases."),)
 

@@ -39,7 +39,7 @@ from sklearn.model_selection import StratifiedKFold
 from core.cue_detector import RejectedCue
 from core.errors import ConfigError, FeedbackError
 from core.heads import Float64Array, IntArray
-from core.strategies.data import FitData, Notice
+from core.strategies.data import UNCHANGED, FitData, Notice
 
 MOST = 3000
 """Cases looked at, drawn at random where there are more."""
@@ -102,8 +102,8 @@ def check_sides(
     if told is not None:
         raise FeedbackError(
             f"{_contradicted(*told)} A reason does not do that, a shortcut does: the words look "
-            "swapped. Nothing was changed. Look at these verdicts, or let a second person judge "
-            "some of them"
+            f"swapped. {UNCHANGED} Look at these verdicts, or let a second person judge some of "
+            "them"
         )
     doubtful = swapped(*sides, times=DOUBTED, level=DOUBTFUL)
     if doubtful is None:

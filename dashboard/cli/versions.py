@@ -173,10 +173,15 @@ def groups(
 def _line(row: VersionRow) -> str:
     made = row.created_at.strftime("%Y-%m-%d %H:%M")
     accuracy = (
-        f"  {_interval(row.accuracy)} right of {row.cases} ({row.split})" if row.cases else ""
+        f"  when made: {_interval(row.accuracy)} right of {row.cases} ({row.split})"
+        if row.cases
+        else ""
     )
     by = f", {row.by}" if row.by else ""
-    return f"{row.hash[:12]}  {row.state:9s} {row.kind}, seed {row.seed}, {made}{by}{accuracy}"
+    until = f", in use until {row.used_until:%Y-%m-%d %H:%M} UTC" if row.used_until else ""
+    return (
+        f"{row.hash[:12]}  {row.state:9s} {row.kind}, seed {row.seed}, {made}{by}{until}{accuracy}"
+    )
 
 
 def _print_judgement(view: JudgementView) -> None:
@@ -186,7 +191,7 @@ def _print_judgement(view: JudgementView) -> None:
             typer.echo(plain(f"  {figure.label:26s} {figure.sentence}"))
         for note in split.notes:
             typer.echo(plain(f"  note     {note}"))
-    typer.echo(plain(view.guard.sentence))
+    typer.echo(plain(f"{view.guard.sentence} {view.guard.asks}".rstrip()))
     for text in view.guard.breaches:
         typer.echo(plain(f"  {text}"))
     for change in view.concepts[:10]:

@@ -23,7 +23,9 @@ def picture(case: CaseView) -> str:
     label = f", label {case.label}" if case.label else ""
     hidden = "prediction" in case.hidden
     cues = "; ".join(_cue(cue, hidden) for cue in case.cues) or "no cues"
-    said = f"Prediction {case.prediction}, {100 * case.confidence:.0f} % sure"
+    rounded = f"{100 * case.confidence:.0f}"
+    figure = "over 99" if rounded == "100" and case.confidence < 1 else rounded
+    said = f"Prediction {case.prediction}, {figure} % sure"
     return (
         f"Image {case.image_name}, {case.width} by {case.height} pixels. "
         f"{'Prediction hidden' if hidden else said}{label}. Cues: {cues}."
@@ -43,7 +45,7 @@ def trust(value: float) -> str:
 
 
 def held(found: ClassSetView | None, classes: int) -> str:
-    """The classes that cannot be ruled out, as a short line; "" where nothing is known.
+    """The answer set (conformal), as a short line; "" where nothing is known.
 
     >>> held(ClassSetView(("naevus",), 0.9, True, ""), 3)
     'naevus alone'
@@ -67,7 +69,8 @@ def held_in_full(found: ClassSetView | None) -> str:
         return ""
     share = f"{100 * found.coverage:.4g} %"
     listed = ", ".join(found.classes)
-    return f"Cannot be ruled out at {share}: {listed}. {found.note}".strip()
+    outside = " A class outside it is not excluded for this very case." if found.informed else ""
+    return f"Answer set of {share}: {listed}. {found.note}{outside}".strip()
 
 
 def _cue(cue: CueView, hidden: bool) -> str:

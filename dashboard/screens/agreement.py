@@ -301,7 +301,7 @@ def _rule(sitting: Sitting, view: DisputeView, value: str, event_id: str) -> Non
         st.session_state[SAID] = (False, said)
         return
     except REFUSALS as error:
-        st.session_state[SAID] = (False, f"Not decided: {error}.")
+        st.session_state[SAID] = (False, chrome.ended(f"Not decided: {error}"))
         return
     if value == "withdrawn":
         st.session_state[SAID] = (True, f"Taken back: {view.row.about} waits for a decision.")

@@ -158,7 +158,7 @@ def _answer(sitting: Sitting, event: Said) -> None:
     except StaleWrite:
         sitting.state.answer(event.id, ok=False, message=_stale(event))
     except REFUSALS as error:
-        sitting.state.answer(event.id, ok=False, message=f"Not saved: {error}.")
+        sitting.state.answer(event.id, ok=False, message=chrome.ended(f"Not saved: {error}"))
     else:
         sitting.state.answer(event.id, ok=True, message=message)
 

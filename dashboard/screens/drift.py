@@ -184,7 +184,7 @@ def _start(
             reference=reference, within=within, level=level,
         )  # fmt: skip
     except REFUSALS as error:
-        keep(PLACE, f"The check did not start: {error}.", good=False)
+        keep(PLACE, chrome.ended(f"The check did not start: {error}"), good=False)
     else:
         st.query_params[CHECK] = row.run_id
 

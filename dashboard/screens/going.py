@@ -29,7 +29,7 @@ def act(place: str, press: Callable[[], object], *, done: str, stale: str) -> No
     except StaleWrite:
         keep(place, stale, good=False)
     except REFUSALS as error:
-        keep(place, f"Not stored: {error}.", good=False)
+        keep(place, chrome.ended(f"Not stored: {error}"), good=False)
     else:
         st.toast(chrome.plain(done), icon=":material/check:")
 

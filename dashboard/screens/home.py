@@ -35,7 +35,7 @@ def page(sitting: Sitting) -> None:
     tell(PLACE)
     headline = st.container()
     home_page.alerts(now, go)
-    left, right = st.columns([1.15, 1], gap="large")
+    left, right = st.columns(2, gap="large")
     with left:
         criteria = st.container()
     with right:
@@ -76,7 +76,7 @@ def _later(
     with headline:
         with st.spinner("Reading what was said ..."):
             found = sitting.services.home.history(sitting.project.id)
-        columns = st.columns(3)
+        columns = st.columns(4, gap="large")  # the third begins where the right half does
         with columns[0]:
             if now.health is not None:
                 home_page.covered_metric(now.health)
@@ -84,6 +84,7 @@ def _later(
             home_page.week_metric(found)
         with columns[2]:
             home_page.alpha_metric(found)
+        home_page.anew(now.anew)
     with work:
         _work(found, now)
     with findings:

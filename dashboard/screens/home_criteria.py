@@ -142,6 +142,6 @@ def _all(sitting: Sitting, preset: PresetView) -> None:
                 based_on=success.revision(sitting.project.id, measure),
             )  # fmt: skip
     except REFUSALS as error:
-        keep(PLACE, f"Not stored: {error}.", good=False)
+        keep(PLACE, chrome.ended(f"Not stored: {error}"), good=False)
     else:
         keep(PLACE, f"{len(preset.criteria)} criteria stand from now on.", good=True)

@@ -191,7 +191,7 @@ def _plan(sitting: Sitting) -> None:
     try:
         plan = sitting.services.queue.plan(sitting.project.id, sitting.reviewer.id)
     except REFUSALS as error:
-        st.session_state[SAID] = (False, f"Not planned: {error}.")
+        st.session_state[SAID] = (False, chrome.ended(f"Not planned: {error}"))
     else:
         st.session_state[SAID] = (True, f"{plural(plan.total, 'case')} planned.")
 

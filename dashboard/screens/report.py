@@ -151,12 +151,13 @@ def _told(sitting: Sitting, content: ReportContent) -> None:
 
 def _ranking(sitting: Sitting, rows: tuple[SpuriousConcept, ...]) -> None:
     report_page.ranking(rows)
+    names = report_page.called(rows)
     for row in [each for each in rows if each.examples][:SHOWN_CONCEPTS]:
-        report_page.concept_line(row)
+        report_page.concept_line(row, names[row.concept_id])
         shown = sitting.services.reports.pictures(row)
         for column, one in zip(st.columns(6, gap="small"), shown, strict=False):
             with column, st.container(gap="xxsmall"):
-                report_page.picture(one, row.name, drawn(sitting, one))
+                report_page.picture(one, names[row.concept_id], drawn(sitting, one))
                 _open(one)
 
 

@@ -96,8 +96,22 @@ def _strategy(offered: Sequence[StrategyView]) -> str:
 
 
 def fields(options: Sequence[OptionView], form: str) -> dict[str, Any]:
-    """One widget per option; what is chosen, by the option's key."""
-    return {each.key: _field(each, f"option-{form}-{each.key}") for each in options}
+    """One widget per option; what is chosen, by the option's key.
+
+    Those that few need stand under "More settings"; one that has no meaning beside what was chosen
+    before it is not shown, and keeps its default.
+    """
+    chosen = {
+        each.key: _field(each, f"option-{form}-{each.key}") for each in options if not each.extra
+    }
+    extra = [each for each in options if each.extra]
+    if not extra:
+        return chosen
+    with st.expander("More settings"):
+        for each in extra:
+            if each.only is None or chosen.get(each.only[0]) == each.only[1]:
+                chosen[each.key] = _field(each, f"option-{form}-{each.key}")
+    return chosen
 
 
 def _field(each: OptionView, key: str) -> Any:
@@ -133,6 +147,6 @@ def _start(sitting: Sitting, run_id: str, strategy: str, options: dict[str, Any]
         else:
             run = runs.start_finetune(id=run_id, **who, seed=seed, options=options)
     except REFUSALS as error:
-        keep(PLACE, f"The run did not start: {error}.", good=False)
+        keep(PLACE, chrome.ended(f"The run did not start: {error}"), good=False)
     else:
         st.query_params[RUN] = run.id

@@ -8,12 +8,14 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.screens import deciding, judged, run_acts, run_start
+from dashboard.screens import deciding, judged, places, run_acts, run_start
 from dashboard.screens.context import REFUSALS, Sitting, shown_as_sentence
 from dashboard.screens.run_start import PLACE, RUN
 from dashboard.screens.telling import tell
+from dashboard.services.run_options import LEAST_CASES
 from dashboard.viewmodels import RunView
 from dashboard.viewmodels.judgement import JudgementView
+from dashboard.viewmodels.versions import VersionRow
 from dashboard.views import chrome, evidence_page, judgement_page, run_page
 
 NEW = "new"
@@ -25,9 +27,9 @@ LEARNT, TRIED, CURVES = "What it learnt from", "Strategies", "Curves"
 
 def page(sitting: Sitting) -> None:
     """The list on the left; the chosen run, or the form for a new one, on the right."""
-    # Drift checks are runs too; they have a screen of their own.
-    listed = sitting.services.runs.list(sitting.project.id)
-    runs = tuple(run for run in listed if run.task != "drift")
+    # Drift checks and exports are runs too; they have screens of their own, and change no model.
+    every = sitting.services.runs.list(sitting.project.id)
+    runs = tuple(run for run in every if not run.task)
     if sitting.project.active_version is None and not runs:
         chrome.empty(
             "No model version yet",
@@ -36,7 +38,7 @@ def page(sitting: Sitting) -> None:
         )
         return
     asked = st.query_params.get(RUN)
-    chosen = next((run for run in runs if run.id == asked), None)
+    chosen = next((run for run in every if run.id == asked), None)
     if chosen is None and asked != NEW and runs:
         chosen = runs[0]
     left, right = st.columns([1, 3.6], gap="medium")
@@ -81,9 +83,10 @@ def _new(sitting: Sitting, *, first: bool) -> None:
     if first:
         chrome.empty(
             "No runs yet",
-            "Mark some cues as spurious on the Review screen, at least three regions of the same "
-            "cue, then start a run here. It learns to recognise what you rejected, refits the "
-            "model without relying on it and shows before and after on held-out images.",
+            "Mark some cues as spurious on the Review screen, the same cue in at least "
+            f"{LEAST_CASES} cases, then start a run here. It learns to recognise what you "
+            "rejected, refits the model without relying on it and shows before and after on "
+            "held-out images.",
         )
     with shown_as_sentence():
         run_start.form(sitting)
@@ -94,17 +97,30 @@ def _run(sitting: Sitting, run: RunView) -> None:
     if run.strategy:
         with shown_as_sentence():
             titles = _titles(sitting)
-    run_page.heading(run, titles)
     if run.state in ACTIVE:
-        _watch(sitting, run.id)
+        _watch(sitting, run.id, run.state, titles)
         return
+    run_page.heading(run, titles, _made_by(sitting, run))
     if run.state in STOPPED:
         _stopped(sitting, run)
         evidence_page.notices(run.notices)
         run_page.watched(sitting.services.runs.curves(run.id), run.id)
         return
     evidence_page.notices(run.notices)
-    _result(sitting, run)
+    if run.task:
+        _elsewhere(run)
+    else:
+        _result(sitting, run)
+
+
+def _elsewhere(run: RunView) -> None:
+    """A run that changes no model: what it made, and the screen that shows it."""
+    if run.task == "drift":
+        st.markdown("A check of later images for drift changes no model.")
+        places.go("The check on the Drift screen", ("drift", (("check", run.id),)))
+        return
+    run_page.files(run)
+    places.go("Download the files on the Report screen", ("report", ()))
 
 
 # Which strategies there are never changes while the app runs, and asking weighs all verdicts.
@@ -115,11 +131,16 @@ def _titles(_sitting: Sitting) -> dict[str, str]:
 
 
 @st.fragment(run_every=1)
-def _watch(sitting: Sitting, run_id: str) -> None:
-    """Bar and curves: they refresh by themselves and leave the rest of the screen alone."""
+def _watch(sitting: Sitting, run_id: str, state: str, titles: dict[str, str]) -> None:
+    """Heading, bar and curves: they refresh by themselves and leave the rest alone.
+
+    Where the state is no more the one that the rest of the screen was drawn with, all is drawn
+    anew: the list beside it shows it too.
+    """
     run = sitting.services.runs.get(run_id)
-    if run.state not in ACTIVE:
+    if run.state != state:
         st.rerun(scope="app")
+    run_page.heading(run, titles)
     run_page.bar(run, datetime.now(UTC))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
@@ -155,7 +176,7 @@ def _stopped(sitting: Sitting, run: RunView) -> None:
             help="Starts from the beginning, with the verdicts as they stand now",
         )  # fmt: skip
         if run.resumable and run.checkpoint:
-            st.caption(chrome.plain(f"It would go on {run.checkpoint}."))
+            st.caption(chrome.plain(chrome.ended(f"Resumed, it {run.checkpoint}")))
 
 
 def _result(sitting: Sitting, run: RunView) -> None:
@@ -204,12 +225,17 @@ def _judgement(sitting: Sitting, run: RunView) -> JudgementView | None:
         return None
 
 
+def _made_by(sitting: Sitting, run: RunView) -> VersionRow | None:
+    """The version that a run made; None where it made none."""
+    if run.result_version is None:
+        return None
+    rows = sitting.services.versions.list(sitting.project.id)
+    return next((row for row in rows if row.hash == run.result_version), None)
+
+
 def _decide(sitting: Sitting, run: RunView) -> None:
     """The decision on the version that the run made."""
-    if run.result_version is None:
-        return
-    rows = sitting.services.versions.list(sitting.project.id)
-    made = next((row for row in rows if row.hash == run.result_version), None)
+    made = _made_by(sitting, run)
     if made is None:
         return
     with shown_as_sentence():

@@ -137,7 +137,7 @@ def _give(sitting: Sitting, member: MemberView, key: str, act_id: str) -> None:
             by_id=sitting.reviewer.id, based_on=member.revision,
         )  # fmt: skip
     except REFUSALS as error:
-        st.session_state[SAID] = (False, f"Not changed: {error}.")
+        st.session_state[SAID] = (False, chrome.ended(f"Not changed: {error}"))
         del st.session_state[key]
     else:
         title = settings_page.ROLES[role].partition(":")[0]

@@ -118,7 +118,7 @@ def _make(sitting: Sitting, event_id: str) -> None:
             kind=cast("CollectionKind", st.session_state.get("collection-kind", "study")),
         )
     except REFUSALS as error:
-        st.session_state[SAID] = (False, f"Not made: {error}.")
+        st.session_state[SAID] = (False, chrome.ended(f"Not made: {error}"))
     else:
         st.session_state[SAID] = (True, f"The collection {made.title} is made; pin cases to it.")
 
@@ -268,7 +268,7 @@ def _unpin(sitting: Sitting, pin: PinView, event_id: str) -> None:
             reviewer_id=sitting.reviewer.id,
         )  # fmt: skip
     except REFUSALS as error:
-        st.session_state[SAID] = (False, f"Not taken out: {error}.")
+        st.session_state[SAID] = (False, chrome.ended(f"Not taken out: {error}"))
     else:
         st.session_state[SAID] = (True, "The case is out of the collection.")
         go(**{PIN: None})

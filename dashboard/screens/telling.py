@@ -22,7 +22,7 @@ def attempt(place: str, act: Callable[[], object], *, done: str, stale: str) -> 
         keep(place, stale, good=False)
         return False
     except REFUSALS as error:
-        keep(place, f"Not stored: {error}.", good=False)
+        keep(place, chrome.ended(f"Not stored: {error}"), good=False)
         return False
     keep(place, done, good=True)
     return True

@@ -165,7 +165,7 @@ def _hand_in(sitting: Sitting, view: TrainingView, pin: PinView, event_id: str) 
             label=given["label"],
         )
     except REFUSALS as error:
-        st.session_state[SAID] = (False, f"Not kept: {error}.")
+        st.session_state[SAID] = (False, chrome.ended(f"Not kept: {error}"))
     else:
         st.session_state[SHOWN] = pin.id
         go(**{TRAIN: str(view.attempt)})

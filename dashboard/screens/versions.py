@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard.screens import deciding, judged, tracing
 from dashboard.screens.context import REFUSALS, Sitting, shown_as_sentence
 from dashboard.screens.telling import tell
+from dashboard.viewmodels.judgement import GuardView
 from dashboard.viewmodels.versions import VersionDetail, VersionRow
 from dashboard.views import chrome, judgement_page, versions_page
 from dashboard.views.text import short
@@ -90,7 +91,7 @@ def _version(sitting: Sitting, chosen: VersionRow) -> None:
     with shown_as_sentence():
         view = sitting.services.versions.view(chosen.id)
         versions_page.heading(view)
-        versions_page.facts(view)
+        versions_page.facts(view, sitting.services.versions.held_out(chosen.id))
         tracing.link("Which verdicts shaped it", find=view.row.hash)
         deciding.decide(sitting, view, PLACE)
         if view.row.state == "active":
@@ -139,9 +140,18 @@ def _compare(
         st.caption("There are no held-out images with labels to compare on.")
         return
     judgement_page.headline(split)
-    judgement_page.guard(view.guard)
+    _guard(sitting, view.guard, before, after)
     section = judged.pick_section(judged.SECTIONS, f"compare-{short(before.hash)}-{after.hash}")
     judged.section(sitting, view, split, section)
+
+
+def _guard(sitting: Sitting, guard: GuardView, before: VersionRow, after: VersionRow) -> None:
+    """What would be lost; a reason is asked for only while there is something to decide."""
+    waits = before.state == "active" and after.state == "candidate"
+    judgement_page.guard(guard, asking=waits)
+    if not waits:
+        decided = sitting.services.versions.view(after.id).events
+        versions_page.made_active(decided, before.hash, lead=f"Version {short(after.hash)}: ")
 
 
 def _pair(

@@ -25,6 +25,7 @@ from dashboard.services.agreement_figures import (
 )
 from dashboard.services.project_settings import ProjectSettings
 from dashboard.services.prose import clean_prose
+from dashboard.viewmodels import concept_names
 from dashboard.viewmodels.agreement import (
     AgreementView,
     DisputeRow,
@@ -286,7 +287,9 @@ def _names(uow: UnitOfWork, found: Table) -> dict[str, str]:
     if found.subject == "case":
         return {}
     records = uow.concepts.by_ids(sorted(set(found.groups)))
-    return {key: row.name or f"concept {row.number}" for key, row in records.items()}
+    return concept_names.by_id(
+        (key, row.number, row.dictionary_hash, row.shown_name) for key, row in records.items()
+    )
 
 
 def _case_of(uow: UnitOfWork, subject: Subject, subject_id: str) -> CaseRecord:

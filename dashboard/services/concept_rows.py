@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import ConfigError
 from dashboard.services.folded import Folded
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.concepts import (
     ConceptRow,
     MarkEvent,
@@ -45,7 +46,10 @@ class Shown:
                 self._parent[edge.child] = edge
         wanted = {edge.parent for edge in self._parent.values()}
         wanted |= {folded.aliases[n] for n in numbers if n in folded.aliases}
-        self._others = hierarchy.concepts(uow, *where, wanted)
+        others = hierarchy.concepts(uow, *where, wanted)
+        beside = {concept.number: concept.shown_name for concept in concepts}
+        beside |= {n: other.shown_name for n, other in others.items()}
+        self._names = told_apart(beside)  # "belongs to ruler" where the list shows three of them
         self._marked = uow.concept_marks.numbers(*where)
 
     def row(self, item: ConceptListing) -> ConceptRow:
@@ -71,8 +75,7 @@ class Shown:
         )
 
     def _name(self, number: int) -> str:
-        other = self._others.get(number)
-        return other.shown_name if other else f"concept {number}"
+        return self._names.get(number, f"concept {number}")
 
 
 def _stronger(edge: EdgeRecord, than: EdgeRecord) -> bool:

@@ -109,7 +109,7 @@ TABLES: Final[dict[str, tuple[Column, ...]]] = {
     + _columns("name text given to the concept", "reason text in the person's own words") + _SAID,
     "drawings": _ID + _CASE + _columns(
         "dictionary text? of the cue that it speaks of", "concept int? of that cue",
-        "kind text missed, wrong-part or here", "shape text box or lasso",
+        "kind text missed, wrong-part, here or spurious", "shape text box or lasso",
         "points json x, y in fractions of the image", "note text in the person's own words",
     ) + _SAID,
     "notes": _ID + _columns(

@@ -125,11 +125,11 @@ def _criterion(measure: str) -> EvidenceLink:
 
 def _run_label(run: Any) -> str:
     what = str(run.config.get("task") or run.kind)
-    return f"{what} run of {run.created_at:%Y-%m-%d %H:%M} UTC ({run.state})"
+    return f"{what} run of {run.created_at:%d %b %Y, %H:%M} UTC ({run.state})"
 
 
 def _export_label(row: Any) -> str:
-    return f"{row.kind} as {row.format} of {row.created_at:%Y-%m-%d %H:%M} UTC, {row.sha256[:10]}"
+    return f"{row.kind} as {row.format} of {row.created_at:%d %b %Y, %H:%M} UTC, {row.sha256[:10]}"
 
 
 def _written(row: DecisionRecord, later: Mapping[str, str]) -> DecisionEntry:

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InsightError
-from dashboard.services.similar import Decision, Decisions, DecisionTables, alike, told_apart
+from dashboard.services.similar import Decision, Decisions, DecisionTables, alike
 from dashboard.services.what_if import activations
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.modes import (
     AlikeView,
     DiagnosisView,

@@ -24,6 +24,7 @@ from scipy.stats import rankdata
 from dashboard.services.engines import Engines
 from dashboard.services.notes import note_view
 from dashboard.services.similar import Decisions, DecisionTables, pictures, strength
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.modes import CandidateRow, CandidateView, DiscoverView
 from db.errors import NotFound
 from db.records import ConceptRecord
@@ -138,10 +139,11 @@ def rank(
     """Candidates among the concepts without a trusted word, strongest first."""
     top = max((each.share for each in found), default=0.0) or 1.0
     rows = []
+    names = told_apart({each.concept: unknown[each.concept][0].shown_name for each in found})
     for each in found:
         record, why = unknown[each.concept]
         rows.append(CandidateRow(
-            concept_id=record.id, concept=each.concept, name=record.shown_name, why=why,
+            concept_id=record.id, concept=each.concept, name=names[each.concept], why=why,
             class_name=table.classes[each.class_number], auc=each.auc, interval=each.interval,
             toward=each.auc >= 0.5, share=each.share, images=each.images,
             total=len(table.coded), hypotheses=notes.get(record.id, 0),

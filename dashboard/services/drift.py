@@ -17,8 +17,8 @@ from dashboard.services.drift_steps import TASK, Asked
 from dashboard.services.engines import Engines
 from dashboard.services.run_view import shown_state
 from dashboard.services.settings_of import settings_in
-from dashboard.services.similar import told_apart
 from dashboard.viewmodels import RunView
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.drift import (
     DecisionShift,
     DriftConcept,

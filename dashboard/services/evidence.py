@@ -1,34 +1,39 @@
 """What a run is given of people's words: read back from a frozen snapshot, of either schema.
 
 A snapshot of schema 1 holds no probabilities: its decided cues count fully, and a concept's
-probability is drawn from the outcomes of its cues alone.
+probability is drawn from the outcomes of its cues alone. Rejected places are in snapshots of
+schema 2 that have the key "places"; those without it, older ones among them, hold none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.drawn import NO_CONCEPT
 from core.evidence import pooled
 from core.notices import Notice
 from core.rater_checks import Status
-from dashboard.services.evidence_payload import MIN_WEIGHT, region_of
+from dashboard.services.evidence_payload import region_of
+from dashboard.services.evidence_places import places_in
+from dashboard.services.evidence_said import MIN_WEIGHT
 
 REJECTED = 0.1
 """Weight from which a concept counts as rejected: a single word "here" is enough, if unopposed."""
 Scope = Literal["here", "class", "everywhere"]
-RegionKind = Literal["here", "missed", "wrong-part"]
+RegionKind = Literal["here", "missed", "wrong-part", "spurious"]
 Outcome = Literal["correct", "spurious", "tie", "doubted", "unsure", "set aside", "not counted"]
 
 
 @dataclass(frozen=True, eq=False)
 class FeedbackMark:
-    """One cue on which people agree well enough, with the patches it speaks of.
+    """One cue (or rejected place) on which people agree well enough, with its patches.
 
+    concept   below 0 for a place that no concept shows (core.drawn.NO_CONCEPT, counting down)
     region_P  bool [P] on the grid, row-major: as drawn by people, else the cue's own
     weight    how far the words can be relied on, (0, 1]
     """
@@ -152,7 +157,7 @@ def evidence_of(payload: Mapping[str, Any]) -> EvidenceSet:
 
 
 def marks_of(payload: Mapping[str, Any]) -> tuple[FeedbackMark, ...]:
-    """The decided cues of a snapshot with a region, in the snapshot's order."""
+    """The decided cues of a snapshot with a region, then its places, in the snapshot's order."""
     found = []
     for cue in payload["cues"]:
         if cue["outcome"] not in ("correct", "spurious"):
@@ -170,7 +175,23 @@ def marks_of(payload: Mapping[str, Any]) -> tuple[FeedbackMark, ...]:
                     float(cue.get("weight", 1.0)),
                 )
             )
-    return tuple(found)
+    return (*found, *_places(payload))
+
+
+def _places(payload: Mapping[str, Any]) -> Iterator[FeedbackMark]:
+    """The rejected places on which people agree, numbered down from NO_CONCEPT in each image."""
+    count: dict[str, int] = {}
+    for place in places_in(payload):
+        region_P = region_of(place["bits"], place["grid"])
+        if place["outcome"] != "spurious" or not region_P.any():
+            continue
+        sha = place["image_sha256"]
+        rows, columns = place["grid"]
+        yield FeedbackMark(
+            sha, NO_CONCEPT - count.get(sha, 0), "spurious", region_P, (int(rows), int(columns)),
+            float(place["weight"]),
+        )  # fmt: skip
+        count[sha] = count.get(sha, 0) + 1
 
 
 def rejected_of(payload: Mapping[str, Any]) -> tuple[int, ...]:

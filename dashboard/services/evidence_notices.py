@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.notices import Notice
 from core.rater_checks import NEEDED
+from dashboard.services.evidence_places import places_in
 
 if TYPE_CHECKING:
     from dashboard.services.evidence import Outcome, RaterEvidence
@@ -33,6 +34,7 @@ def notices_of(
         *_nothing_left(payload, outcomes),
         *_differ(payload, raters, outcomes),
         *_columns(payload),
+        *_places(payload),
         *_unproven(raters),
         *_explanation(outcomes),
     ]
@@ -99,6 +101,7 @@ def _unlike(rater: RaterEvidence) -> Notice:
 
 def _nothing_left(payload: Mapping[str, Any], outcomes: Mapping[Outcome, int]) -> list[Notice]:
     usable = outcomes.get("correct", 0) + outcomes.get("spurious", 0)
+    usable += sum(each["outcome"] == "spurious" for each in places_in(payload))
     if usable or payload.get("columns") or not payload["cues"]:
         return []
     return [
@@ -159,6 +162,20 @@ def _columns(payload: Mapping[str, Any]) -> list[Notice]:
             "info",
             f"People are even on {_listed(even)}: not used as a rejected column.",
             "Agree on it, then start again.",
+        )
+    ]
+
+
+def _places(payload: Mapping[str, Any]) -> list[Notice]:
+    even = sum(each["outcome"] == "tie" for each in places_in(payload))
+    if not even:
+        return []
+    return [
+        _notice(
+            "info",
+            f"People are even on {_count(even, 'drawn place')}, called a sign by some and rejected "
+            "by others: used for nothing.",
+            "Agree on what lies there, then start again.",
         )
     ]
 

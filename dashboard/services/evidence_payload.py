@@ -10,6 +10,8 @@ same text on every machine. The rules, since they decide what a model learns:
   class (where a person made none, their claim "everywhere") and the cues in cases decided for it;
 - drawn places: patches that half of those who drew "here" on a cue took are its region instead of
   the map's; what they called a wrong part is taken away; with nothing left the map's region stays;
+- places that no concept shows, called spurious: see evidence_places; the key "places" is only there
+  where somebody rejected one, so that older snapshots and new ones without places are alike;
 - whoever core.rater_checks finds suspect counts for nothing, drawings included.
 """
 
@@ -25,7 +27,10 @@ from core.consensus import RIGHT, SHARE, WRONG
 from core.drawn import drawn_patches
 from core.evidence import CORRECT, MISSING, SPURIOUS, Fold, fold, pooled, together
 from core.rater_checks import SURE, USEFUL
+from dashboard.services.evidence_places import places_of
 from dashboard.services.evidence_said import (
+    MIN_WEIGHT,
+    PLACES,
     ClaimKey,
     CueKey,
     Said,
@@ -37,9 +42,6 @@ from dashboard.services.evidence_said import (
 from db.feedback_records import DrawingMark, MarkRecord
 
 SCHEMA = 2
-PLACES = 6
-MIN_WEIGHT = 0.2
-"""Weight under which people are even: a probability between .4 and .6."""
 PRIOR = {
     "right": RIGHT, "wrong": WRONG, "share": SHARE, "useful": USEFUL, "sure": SURE,
     "min_weight": MIN_WEIGHT,
@@ -52,6 +54,7 @@ def payload_of(dictionary_hash: str, said: Said) -> dict[str, Any]:
     found = fold(made.statements)
     counted = {who for who, yes in zip(made.people, found.counted_R, strict=True) if yes}
     drawings = _by_cue(said, counted)
+    places = places_of(said, found, made.people)
     return {
         "schema": SCHEMA,
         "dictionary_hash": dictionary_hash,
@@ -70,6 +73,8 @@ def payload_of(dictionary_hash: str, said: Said) -> dict[str, Any]:
         ],
         "regions": _regions(said, found, made, counted),
         "raters": [_rater(said, found, r, who) for r, who in enumerate(made.people)],
+        # Only where there are some: what was said before there were places hashes as it did.
+        **({"places": places} if places else {}),
     }
 
 

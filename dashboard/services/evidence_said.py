@@ -26,6 +26,10 @@ from db.unit_of_work import UnitOfWork
 SET_ASIDE_REASONS = frozenset({"wrong region", "wrong name"})
 """They say that the explanation is at fault, not the cue: such a word teaches nothing."""
 WORDS = {"correct": CORRECT, "spurious": SPURIOUS}
+MIN_WEIGHT = 0.2
+"""Weight under which people are even: a probability between .4 and .6."""
+PLACES = 6
+"""Digits after the point of what a snapshot keeps."""
 CueKey = tuple[str, int]  # image hash, concept
 ClaimKey = tuple[int, str | None]  # concept, class; None: whatever the class
 

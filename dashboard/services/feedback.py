@@ -1,9 +1,9 @@
 """Feedback snapshots: what people said, frozen and hashed, and read back as evidence for a run.
 
-The door to evidence_said (gathering), evidence_payload (the content and its rules) and evidence
-(reading). Standing words only: verdicts, decisions, words on classes and metadata columns,
-drawings. *Unsure* is an abstention; reasons "wrong region" and "wrong name" speak of the
-explanation and change no weight, nor do corrected names.
+The door to evidence_said (gathering), evidence_payload and evidence_places (the content and its
+rules) and evidence (reading). Standing words only: verdicts, decisions, words on classes and
+metadata columns, drawings. *Unsure* is an abstention; reasons "wrong region" and "wrong name" speak
+of the explanation and change no weight, nor do corrected names.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from dashboard.services.evidence import (
     marks_of,
     rejected_of,
 )
-from dashboard.services.evidence_payload import MIN_WEIGHT, SCHEMA, payload_of, words_in
-from dashboard.services.evidence_said import SET_ASIDE_REASONS, gather, said_of
+from dashboard.services.evidence_payload import SCHEMA, payload_of, words_in
+from dashboard.services.evidence_said import MIN_WEIGHT, SET_ASIDE_REASONS, gather, said_of
 from db.feedback_records import MarkRecord, SnapshotRecord
 from db.unit_of_work import UnitOfWork
 

@@ -35,7 +35,7 @@ from dashboard.services.learning_steps import (
     notices_json,
 )
 from dashboard.services.run_body import Facts, Step, StepContext, notice
-from dashboard.services.run_options import asked_finetune
+from dashboard.services.run_options import LEAST_CASES, asked_finetune
 from dashboard.services.tuned_encoders import keep_encoder
 from dashboard.services.tuning_cases import encoder_tuning, tune_cases
 
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 Codes = Callable[[Any], Any]
 WEIGHTS, DRAFT, TUNING, CONCEPTS = "weights.json", "draft", "tuning", "concepts"
 NOTHING = (
-    "nothing that people pointed at can be used: mark spurious cues on the Review screen, at least "
-    "three regions of the same cue"
+    "nothing that people pointed at can be used: mark spurious cues on the Review screen, the same "
+    f"cue in at least {LEAST_CASES} cases"
 )
 ONLY_MARKED = (
     "Only the marked cases themselves teach what to leave out; mark the cue in more cases."
@@ -74,18 +74,27 @@ class FinetuneSteps(LearningSteps):
         )
 
     def weigh(self, context: StepContext) -> Facts:
-        """Case weights by the groups that the rejected cues make; none where there are no cues."""
+        """Case weights by the groups that the rejected cues make; none where there are too few
+        marks for a cue.
+
+        Raises FeedbackError where the words are refused: an encoder that was tuned on them would
+        be wrong everywhere, and nobody chose that by hand (docs/decisions/0045).
+        """
         from core.strategies import fit_strategy
 
         learning = self.learning(context)
         need_training(learning.data)
         if not any(mark.verdict == "spurious" for mark in learning.evidence.marks):
             raise FeedbackError(NOTHING)
+        words = self.words(context, learning)
+        if words.refusal:
+            raise FeedbackError(words.refusal)
         problem = context.facts["cues"]["problem"]
         if problem:
             learning.scratch.write_json(WEIGHTS, {})
-            return {NOTICES: [notice("warning", problem, ONLY_MARKED)]}
-        data = self.fit_data(learning, cues=learning.cues())
+            said = notices_json(words.notes)
+            return {NOTICES: [*said, notice("warning", problem, ONLY_MARKED)]}
+        data = self.fit_data(learning, cues=learning.cues(), words=words)
         outcome = fit_strategy("groups", data, context.watch())
         pairs = zip(data.rows, data.held_I, outcome.weight_I, strict=True)
         images = learning.data.images
@@ -107,8 +116,8 @@ class FinetuneSteps(LearningSteps):
                 encoder, base.sae, base.head,
                 tune_cases(learning, learning.scratch.read_json(WEIGHTS)),
                 self._pixels(context, learning), learning.scratch.path(TUNING),
-                encoder_tuning(learning.run), progress=context.watch(), should_stop=context.stopped,
-                on_point=context.curve,
+                encoder_tuning(learning.run, self.settings.device), progress=context.watch(),
+                should_stop=context.stopped, on_point=context.curve,
             )  # fmt: skip
         except TrainingStopped:
             context.check()  # says how the run was stopped
@@ -149,7 +158,7 @@ class FinetuneSteps(LearningSteps):
             learning.scratch.path(CONCEPTS),
             weight_of=learning.scratch.read_json(WEIGHTS),
             rejected=dict(learning.evidence.found.everywhere()), seed=learning.run.seed,
-            progress=context.watch(),
+            device=self.settings.device, progress=context.watch(),
         )  # fmt: skip
         folder = self._save(context, learning, refitted, encoder.info)
         return {

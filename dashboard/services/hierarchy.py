@@ -20,9 +20,9 @@ from dashboard.services.proposal_words import (
     obstacle,
     proposal_view,
     skipped_in_words,
-    told_apart,
 )
 from dashboard.services.roles import Forbidden
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.hierarchy import InboxView, ProposalView, TreeView
 from db.errors import InvalidValue
 from db.hierarchy_records import DecisionRecord, ProposalKind, ProposalRecord

@@ -14,8 +14,10 @@ from typing import Final, Protocol
 from dashboard.services import home_words
 from dashboard.services.home_words import Stretch
 from dashboard.services.kept import Kept
+from dashboard.viewmodels import concept_names
 from dashboard.viewmodels.drift import DriftRow
 from dashboard.viewmodels.home import (
+    Anew,
     CoveragePart,
     CriteriaView,
     DayOfWork,
@@ -71,6 +73,7 @@ class HomeService:
         self._parts: Kept[tuple[tuple[CoveragePart, ...], ...]] = Kept()
         self._cells: Kept[tuple[SpuriousCell, ...]] = Kept()
         self._pace: Kept[tuple[LoadRow, ...]] = Kept()
+        self._anew: Kept[Anew | None] = Kept()
         self._history: Kept[HistoryView] = Kept()
         self._criteria: Kept[tuple[CriterionOutcome, ...]] = Kept()
 
@@ -85,11 +88,13 @@ class HomeService:
             load: tuple[LoadRow, ...] = ()
             coverage: tuple[tuple[CoveragePart, ...], ...] = ((), (), ())
             cells: tuple[SpuriousCell, ...] = ()
+            anew: Anew | None = None
             if version is not None:
                 queue = home_words.health(uow.home_queue.health(version.id, at))
                 key = (project_id, version.id)
                 coverage = self._parts.of(key, stamp, lambda: _coverage(uow, version))
                 cells = self._cells.of(key, stamp, lambda: _cells(uow, version))
+                anew = self._anew.of(key, stamp, lambda: _anew(uow, version))
                 # Holds run out by the clock: the minute is part of what it depends on.
                 moment = (stamp, f"{at:%Y-%m-%dT%H:%M}")
                 load = self._pace.of(key, moment, lambda: _load(uow, version, at))
@@ -106,6 +111,7 @@ class HomeService:
             by_group=coverage[2], spurious=cells, health=queue, load=load, runs=runs[:RUNS],
             alerts=home_words.alerts(queue, load, runs, alarmed, schedules, at),
             schedules=schedules, as_of=at, took=time.perf_counter() - start,
+            anew=anew,
         )  # fmt: skip
 
     def history(self, project_id: str) -> HistoryView:
@@ -131,6 +137,13 @@ class HomeService:
         found = self._criteria.of(key, stamp, lambda: self._success.outcomes(project_id))
         said = [each.passed for each in found]
         return CriteriaView(found, said.count(True), said.count(False), said.count(None))
+
+
+def _anew(uow: UnitOfWork, version: VersionRecord) -> Anew | None:
+    """When somebody made the version active, where words stand on the cases of others."""
+    acts = [e for e in uow.version_events.of_version(version.id) if e.kind != "discard"]
+    kept = uow.home.elsewhere(version.project_id, version.id) if acts else 0
+    return Anew(version.hash, acts[-1].created_at, kept) if kept else None
 
 
 def _coverage(uow: UnitOfWork, version: VersionRecord) -> tuple[tuple[CoveragePart, ...], ...]:
@@ -165,7 +178,9 @@ def _cells(uow: UnitOfWork, version: VersionRecord) -> tuple[SpuriousCell, ...]:
     ids = uow.home.most_spurious(version.project_id, version.dictionary_hash, CONCEPTS)
     place = {concept_id: n for n, concept_id in enumerate(ids)}
     records = uow.concepts.by_ids(sorted(ids))
-    names = {key: row.name or f"concept {row.number}" for key, row in records.items()}
+    names = concept_names.by_id(
+        (key, row.number, row.dictionary_hash, row.shown_name) for key, row in records.items()
+    )
     return tuple(
         SpuriousCell(
             row.concept_id, names[row.concept_id], row.class_name, row.spurious,

@@ -129,12 +129,14 @@ def run_line(run: RunRecord, sentence: str, now: datetime) -> RunLine:
     task = str(run.config.get("task", ""))
     link = ("drift", (("check", run.id),)) if task == "drift" else ("runs", (("run", run.id),))
     said = sentence or run.message
+    if not said and run.state != "succeeded":
+        said = run.stage  # that of one that is done only says again that it is done
     if task == "export" and run.state == "succeeded":
         files = run.metrics.get("details", {}).get("files", [])
         said = f"{len(files)} {'file' if len(files) == 1 else 'files'} made"
     return RunLine(
         run.id, run.kind, task, shown_state(run, now), run.progress,
-        run.finished_at or run.created_at, said or run.stage, link,
+        run.finished_at or run.created_at, said, link,
     )  # fmt: skip
 
 
@@ -146,7 +148,7 @@ def alerts(
     found = []
     latest_check = next((run for run in runs if run.task == "drift"), None)
     if latest_check is not None and drift.get(latest_check.run_id):
-        found.append(HomeAlert("warning", f"Drift: {latest_check.text}", latest_check.link))
+        found.append(HomeAlert("warning", latest_check.text, latest_check.link))
     newest: set[tuple[str, str]] = set()
     for run in runs:
         key = (run.kind, run.task)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from dashboard.services import judging_words as words
 from dashboard.services.judged import ConceptMark, FlipMark, Judged, SplitJudged
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.judgement import (
     ConceptChange,
     FlipRow,
@@ -45,7 +46,7 @@ def judgement_view(found: Judged, known: Known, tolerance: float) -> JudgementVi
         after_hash=known.after_hash,
         splits=splits,
         guard=guard_of(found, tolerance),
-        concepts=tuple(_concept(found, each, known) for each in found.concepts),
+        concepts=_concepts(found, known),
         sentence=" ".join(split.sentence for split in splits)
         or "There is no labelled held-out case to compare them on.",
         notes=found.notes,
@@ -114,13 +115,22 @@ def _flip(found: Judged, mark: FlipMark, known: Known) -> FlipRow | None:
     )
 
 
-def _concept(found: Judged, mark: ConceptMark, known: Known) -> ConceptChange:
+def _concepts(found: Judged, known: Known) -> tuple[ConceptChange, ...]:
+    """Concepts whose effect changed; those of one name with their numbers."""
+    records = {mark.concept: known.concepts.get(mark.concept) for mark in found.concepts}
+    names = told_apart({n: row.shown_name if row else f"concept {n}" for n, row in records.items()})
+    return tuple(
+        _concept(found, mark, records[mark.concept], names[mark.concept]) for mark in found.concepts
+    )
 
-    record = known.concepts.get(mark.concept)
+
+def _concept(
+    found: Judged, mark: ConceptMark, record: ConceptRecord | None, name: str
+) -> ConceptChange:
     return ConceptChange(
         concept_id=record.id if record else None,
         concept=mark.concept,
-        name=record.shown_name if record else f"concept {mark.concept}",
+        name=name,
         class_name=found.classes[mark.class_index],
         before=mark.before,
         after=mark.after,

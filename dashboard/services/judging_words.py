@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MINUS: Final = "\u2212"
 FEW: Final = 30  # cases
+ASKS: Final = "To use this version all the same, write down why."
 
 
 @dataclass(frozen=True)
@@ -212,14 +213,28 @@ def _rail_words(rail: guard_rails.Rail, label: str) -> str:
     if not rail.beyond:
         return f"{where}: {size}; this project allows {allowed}."
     known = rail.low is not None and rail.high is not None
-    reach = f"from {bare(rail.low or 0.0)} to {bare(rail.high or 0.0)}"
+    reach = _reach(rail.low or 0.0, rail.high or 0.0, "loss" if falls else "growth")
     if not rail.broken:
-        doubt = f" (it may be anything {reach})" if known else ""
+        doubt = f" (it may be {reach})" if known else ""
         return f"{where}: {size}, but not clearly by more than the {allowed} allowed{doubt}."
     text = f"{where}: {size}, more than the {allowed} this project allows"
     if known and not rail.clear:
-        text += f"; with so few cases it may be anything {reach}"
+        text += f"; with so few cases it may be {reach}"
     return f"{text}."
+
+
+def _reach(low: float, high: float, worse: str) -> str:
+    """An interval of what was lost, without signs to mix up: "a loss of 0.9 to 7.1 points".
+
+    >>> _reach(-0.012, 0.071, "loss")
+    'anything from a gain of 1.2 to a loss of 7.1 points'
+    """
+    if low >= 0:
+        return f"a {worse} of {100 * low:.1f} to {100 * high:.1f} points"
+    better = "gain" if worse == "loss" else "fall"
+    if high <= 0:
+        return f"a {better} of {-100 * high:.1f} to {-100 * low:.1f} points"
+    return f"anything from a {better} of {-100 * low:.1f} to a {worse} of {100 * high:.1f} points"
 
 
 def _place(split: str) -> str:
@@ -244,6 +259,6 @@ def guard_view(rails: tuple[guard_rails.Rail, ...], tolerance: float) -> GuardVi
         return GuardView(True, True, tolerance, text, views)
     text = (
         f"{len(broken)} of {len(views)} watched figures are worse by more than the {allowed} "
-        "points this project allows: to use this version all the same, write down why."
+        "points this project allows."
     )
-    return GuardView(False, True, tolerance, text, views)
+    return GuardView(False, True, tolerance, text, views, ASKS)

@@ -2,7 +2,9 @@
 
 snapshot   freezes verdicts and cases; the same verdicts give the same snapshot
 evidence   what the verdicts say, of which cases, and what there is to say about them
-cues       learns to recognise what was rejected; a cue that cannot be learnt is set aside
+cues       checks the words and learns to recognise what was rejected; what is wrong with either is
+           kept, and the step that needs the words decides: most refuse, a strategy that a person
+           chose by hand follows them and says so (docs/decisions/0045)
 
 Each keeps what it made beside the frozen inputs. A step that finds its own result there, left by
 an attempt that was killed or cancelled, takes it as it is.
@@ -11,12 +13,12 @@ an attempt that was killed or cancelled, takes it as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import FeedbackError, InsightError
+from core.errors import FeedbackError, InsightError, TooFewVerdicts
 from dashboard.services import feedback, run_fit, run_inputs
 from dashboard.services.engines import Engines
 from dashboard.services.publishing import Publisher
@@ -24,6 +26,7 @@ from dashboard.services.run_body import Facts, Step, StepContext, notice
 from dashboard.services.run_data import TRAIN, RunData
 from dashboard.services.run_fit import Columns, Evidence, columns_of, read_evidence
 from dashboard.services.run_inputs import INPUTS, Inputs
+from dashboard.services.run_options import LEAST_CASES
 from dashboard.services.run_scratch import Scratch
 from dashboard.settings import Settings
 from db.feedback_records import RunRecord
@@ -31,12 +34,15 @@ from db.feedback_records import RunRecord
 if TYPE_CHECKING:
     from core.reweighting import RejectedCue
     from core.strategies import FitData, Notice
+    from core.strategies.data import Checked
 
 CUES, COLUMNS = "cues.json", "columns.json"
 NO_WORDS = (
-    "nothing was called spurious yet: mark cues on the Review screen (key X), at least three "
-    "verdicts on the same cue, or reject a metadata column on the Groups screen"
+    "nothing was called spurious yet: mark cues on the Review screen (key X), the same cue in at "
+    f"least {LEAST_CASES} cases, draw what must not count (key I), or reject a metadata "
+    "column on the Groups screen"
 )
+TOO_FEW, REFUSED = "too few", "refused"  # kinds of problems with the cues
 NOTICES = "notices"  # the key of a step's facts under which it says something
 
 
@@ -136,24 +142,43 @@ class LearningSteps:
         }
 
     def cues(self, context: StepContext) -> Facts:
-        """Learns a detector per rejected cue; what cannot be learnt is told, not fatal here.
+        """Checks the words and learns a detector per rejected cue; what cannot be learnt is told,
+        not fatal here.
 
         The strategy that needs the cue refuses with the same words.
         """
         from core.strategies.cues import learn_cues
+        from core.strategies.sanity import checked
 
         learning = self.learning(context)
+        data = self.fit_data(learning)
+        words = checked(data, context.watch())
         cues: tuple[RejectedCue, ...] = ()
         notes: Sequence[Notice] = ()
-        problem = ""
+        problem, kind = "", ""
         try:
-            learnt = learn_cues(self.fit_data(learning), context.watch())
+            learnt = learn_cues(replace(data, words=words), context.watch())
             cues, notes = learnt.cues, learnt.notes
         except FeedbackError as error:
-            problem = str(error)
+            problem, kind = str(error), TOO_FEW if isinstance(error, TooFewVerdicts) else REFUSED
         learning.scratch.write_json(CUES, [cue.as_json() for cue in cues])
-        facts = [_cue_fact(cue, learning.data) for cue in cues]
-        return {"cues": facts, NOTICES: notices_json(notes), "problem": problem}
+        return {
+            "cues": [_cue_fact(cue, learning.data) for cue in cues],
+            NOTICES: notices_json(notes),
+            "problem": problem,
+            "kind": kind,
+            "words": words.as_json(),
+        }
+
+    def words(self, context: StepContext, learning: Learning) -> Checked:
+        """What the step "cues" found when it checked the words."""
+        from core.strategies.data import Checked
+        from core.strategies.sanity import checked
+
+        kept = context.facts["cues"].get("words")
+        if kept is None:  # the step was done before steps kept it
+            return checked(self.fit_data(learning), context.watch())
+        return Checked.from_json(kept)
 
     def fit_data(self, learning: Learning, **more: Any) -> FitData:
         """The run's data as strategies take them; see run_fit.fit_data."""
@@ -179,6 +204,7 @@ class LearningSteps:
         return {
             "cues": facts["cues"]["cues"],
             "cues_problem": facts["cues"]["problem"],
+            "cues_problem_kind": facts["cues"].get("kind", ""),
             "marks": facts["evidence"]["marks"],
             "columns": facts["evidence"]["columns"],
             NOTICES: context.run.metrics.get("details", {}).get(NOTICES, []),

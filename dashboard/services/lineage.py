@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from core.errors import BundleError
+from dashboard.services.trace_nodes import at as in_utc
+from dashboard.services.version_rows import used_until
 from dashboard.viewmodels.versions import LineageEdge, LineageNode, LineageView, NodeKind
 from db.errors import NotFound
 from db.feedback_records import RunRecord, SnapshotRecord
@@ -24,6 +26,7 @@ KINDS = {
     "discover": "Discovery", "reweight": "Reweighting", "finetune": "Fine-tuning",
     "evaluate": "Evaluation", "demo": "Demo",
 }  # fmt: skip
+DIGITS = 10  # of a hash, as everywhere on the screen
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class _Parts:
     snapshots: Mapping[str, SnapshotRecord]
     people: Mapping[str, str]
     images: int
+    used_until: Mapping[str, datetime]  # version id -> when another took its place
 
 
 def lineage_of(uow: UnitOfWork, project_id: str) -> LineageView:
@@ -46,6 +50,7 @@ def lineage_of(uow: UnitOfWork, project_id: str) -> LineageView:
         uow.snapshots.by_ids({v.snapshot_id for v in versions if v.snapshot_id}),
         {each.id: each.name for each in uow.reviewers.list()},
         uow.images.counts(project_id).total,
+        used_until(uow.version_events.of_project(project_id)),
     )
     nodes: dict[str, LineageNode] = {}
     edges: list[LineageEdge] = []
@@ -107,7 +112,9 @@ def _grow(
     )  # fmt: skip
     nodes.setdefault(data.id, data)
     target = f"version:{version.id}"
-    said = [f"Version {version.hash[:8]} ({version.kind}, {version.state})"]
+    until = None if version.state == "active" else parts.used_until.get(version.id)
+    stands = f"was in use until {in_utc(until)}" if until else version.state
+    said = [f"Version {version.hash[:DIGITS]} ({KINDS[version.kind].lower()}, {stands})"]
     through = target
     if snapshot is not None:
         node = _snapshot(snapshot)
@@ -116,19 +123,20 @@ def _grow(
         through = f"run:{run.id}"
         nodes.setdefault(through, _run_node(run, parts))
         edges.append(LineageEdge(through, target, "made"))
-        said.append(f"made by a {run.kind} run{_asked(run, parts)}")
+        said.append(f"made by a run{_asked(run, parts)}")
     if parent is not None:
         _link(edges, f"version:{parent.id}", through, "started from")
-        said.append(f"from version {parent.hash[:8]}")
+        said.append(f"from version {parent.hash[:DIGITS]}")
     if snapshot is not None:
         _link(edges, f"snapshot:{snapshot.hash}", through, "verdicts used")
-        said.append(f"with {snapshot.verdicts} verdicts (snapshot {snapshot.hash[:8]})")
+        said.append(f"with {snapshot.verdicts} verdicts (snapshot {snapshot.hash[:DIGITS]})")
     _link(edges, data.id, through, "learnt from")
-    said.append(f"on {data.title.lower()} {data.ref[:8]}".rstrip())
-    nodes[target] = _node(
-        target, "version", f"{version.hash[:8]}", f"{KINDS[version.kind]}, seed {version.seed}",
+    said.append(f"on {data.title[:1].lower()}{data.title[1:]}")
+    node = _node(
+        target, "version", version.hash[:DIGITS], f"{KINDS[version.kind]}, seed {version.seed}",
         version.state, version.created_at, version.id,
     )  # fmt: skip
+    nodes[target] = replace(node, used_until=until)
     return ", ".join(said) + "."
 
 
@@ -146,21 +154,22 @@ def _data(version: VersionRecord, parts: _Parts) -> LineageNode:
         found = read_manifest(Path(version.folder)).data_hash
     except BundleError:
         line = "the version's folder cannot be read, so its data are not known"
-        return _node("data:unknown", "data", "Data", line, "", None, "")
-    line = f"images with labels and splits ({parts.images} images in the project now)"
-    return _node(f"data:{found}", "data", "Data", line, "", None, found)
+        return _node("data:unknown", "data", "Data not known", line, "", None, "")
+    line = f"project has {parts.images:,} images"
+    return _node(f"data:{found}", "data", f"Data {found[:DIGITS]}", line, "", None, found)
 
 
 def _snapshot(record: SnapshotRecord) -> LineageNode:
     return _node(
         f"snapshot:{record.hash}", "snapshot", f"{record.verdicts} verdicts",
-        f"frozen verdicts, snapshot {record.hash[:8]}", "", record.created_at, record.hash,
+        f"snapshot {record.hash[:DIGITS]}", "", record.created_at, record.hash,
     )  # fmt: skip
 
 
 def _run_node(run: RunRecord, parts: _Parts) -> LineageNode:
     strategy = str(run.config.get("strategy", ""))
-    line = f"seed {run.seed}{f', {strategy}' if strategy else ''}{_asked(run, parts)}"
+    name = parts.people.get(run.requested_by or "")
+    line = ", ".join(filter(None, [name and f"by {name}", f"seed {run.seed}", strategy]))
     return _node(f"run:{run.id}", "run", KINDS[run.kind], line, run.state, run.created_at, run.id)
 
 

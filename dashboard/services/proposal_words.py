@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from dashboard.viewmodels.hierarchy import DecisionView, ProposalState, ProposalView
@@ -108,19 +107,6 @@ def skipped_in_words(
         return f"An accepted change is left out: {in_names(step.why, names)}."
     concept = shown(record.concept, names)
     return f"The accepted change of “{concept}” is left out for now: {in_names(step.why, names)}."
-
-
-def told_apart(names: Mapping[int, str]) -> dict[int, str]:
-    """The names, with the number where several concepts bear one.
-
-    >>> told_apart({1: "ruler", 2: "hair", 3: "Ruler"})
-    {1: 'ruler no. 1', 2: 'hair', 3: 'Ruler no. 3'}
-    """
-    borne = Counter(name.casefold() for name in names.values())
-    return {
-        number: f"{name} no. {number}" if borne[name.casefold()] > 1 else name
-        for number, name in names.items()
-    }
 
 
 def shown(number: int, names: Mapping[int, str]) -> str:

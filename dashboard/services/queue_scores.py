@@ -197,8 +197,8 @@ def _doubtful(facts: Facts, at: Mapping[str, int], notes: list[str]) -> Array:
     waiting = len(at) - len(facts.reconstructions)
     if waiting > 0:
         notes.append(
-            f"{waiting} of {len(at)} cases are not explained yet: how far their explanations can "
-            "be trusted is not known before they are opened."
+            f"{waiting:,} of {len(at):,} cases are not explained yet: how far their explanations "
+            "can be trusted is not known before they are opened."
         )
     return found
 

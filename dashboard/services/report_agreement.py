@@ -20,6 +20,7 @@ from dashboard.services.agreement_figures import (
 )
 from dashboard.services.home_words import points
 from dashboard.services.report_words import WHAT, figure
+from dashboard.viewmodels import concept_names
 from dashboard.viewmodels.agreement import AgreementView, DisputeRow, Subject
 from dashboard.viewmodels.home import AgreementPoint
 from dashboard.viewmodels.judgement import Estimate
@@ -134,4 +135,6 @@ def _names(uow: UnitOfWork, found: Table) -> dict[str, str]:
     if found.subject == "case":
         return {}
     records = uow.concepts.by_ids(sorted(set(found.groups)))
-    return {key: record.shown_name for key, record in records.items()}
+    return concept_names.by_id(
+        (key, row.number, row.dictionary_hash, row.shown_name) for key, row in records.items()
+    )

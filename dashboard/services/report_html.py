@@ -14,6 +14,7 @@ from dashboard.services.report_charts import Bar, Pair, Point, bars, curve, pair
 from dashboard.services.report_filters import percent
 from dashboard.services.report_pictures import Picture, uri
 from dashboard.services.report_template import Look, streamed
+from dashboard.viewmodels import concept_names
 from dashboard.viewmodels.groups import GroupsView
 from dashboard.viewmodels.judgement import Estimate
 from dashboard.viewmodels.report_content import (
@@ -128,9 +129,12 @@ def _coverage(report: ReportContent) -> Markup:
 
 
 def _spurious(rows: Sequence[SpuriousConcept]) -> Markup:
+    names = concept_names.by_id(
+        (row.concept_id, row.concept, row.dictionary, row.name) for row in rows
+    )
     return bars(
         [
-            Bar(row.name, row.share.value, row.share.low, row.share.high,
+            Bar(names[row.concept_id], row.share.value, row.share.low, row.share.high,
                 f"{row.spurious:,} of {row.correct + row.spurious:,}")
             for row in rows
         ],

@@ -57,7 +57,8 @@ class ReweightSteps(LearningSteps):
         filler, said = self._filler(context, learning, strategy)
         # Where no cue could be learnt the strategy tries again, and refuses in its own words.
         cues = None if context.facts["cues"]["problem"] else learning.cues()
-        data = self.fit_data(learning, filler=filler, cues=cues)
+        words = self.words(context, learning)
+        data = self.fit_data(learning, filler=filler, cues=cues, words=words)
         try:
             outcome = fit_strategy(strategy, data, context.watch())
         finally:

@@ -2,11 +2,12 @@
 
 expert      looks, judges, notes and proposes
 annotator   also decides proposals, renames and locks
-lead        also settings, assignment, adjudication and members
+lead        also settings, assignment, adjudication, members, and which version decides
 
 A project in which nobody was ever made lead is open: everybody may do everything, as one person
 alone needs it. Making someone lead closes it for good: the last lead cannot be taken away. Someone
 who was given no role in a closed project is an expert there: whoever signs in may judge.
+Runs are open to every role: a run changes nothing that the others see until its version is used.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 MAY: dict[Role, str] = {
     "expert": "look, judge, note and propose",
     "annotator": "also decide proposals, rename and lock",
-    "lead": "also settings, assignment, adjudication and members",
+    "lead": "also settings, assignment, adjudication, members, and which version decides",
 }
 NOT_GIVEN: Role = "expert"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.drawn import called
 from core.errors import InsightError
 from dashboard.services.engines import Engines
 from dashboard.services.progress import Progress, silent
@@ -63,8 +64,8 @@ class RunData:
         return tokens
 
     def name(self, concept: int) -> str:
-        """The name that stands, or "concept 17"."""
-        return self.names.get(concept, f"concept {concept}")
+        """The name that stands, "concept 17" where there is none; "marked place" for a place."""
+        return called(concept, self.names)
 
 
 def load(uow_factory: UnitOfWorkFactory, engines: Engines, run: RunRecord) -> RunData:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from core.drawn import is_place
 from dashboard.services import feedback
 from dashboard.services.learning_steps import NO_WORDS
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.evidence import (
     ColumnEvidence,
     ConceptEvidence,
@@ -128,6 +130,7 @@ def evidence_view(payload: Mapping[str, Any], names: Mapping[int, str]) -> Evide
         unsure=spoken.count("unsure"),
         people=len(found.raters),
         regions=len(found.regions),
+        places=sum(is_place(mark.concept) for mark in found.marks),
         concepts=_concepts(found, names),
         columns=tuple(sorted(columns, key=lambda each: (-each.probability, each.column))),
         raters=tuple(_rater(each) for each in found.raters),
@@ -141,10 +144,14 @@ def _concepts(found: feedback.EvidenceSet, names: Mapping[int, str]) -> tuple[Co
     marks: dict[int, int] = {}
     for mark in found.marks:
         marks[mark.concept] = marks.get(mark.concept, 0) + (mark.value == "spurious")
+    shown = told_apart(
+        {each.concept: names.get(each.concept, f"concept {each.concept}")
+         for each in found.concepts}
+    )  # fmt: skip
     rows = [
         ConceptEvidence(
             concept=each.concept,
-            name=names.get(each.concept, f"concept {each.concept}"),
+            name=shown[each.concept],
             class_name=each.class_name,
             scope=each.scope,
             probability=each.probability,

@@ -1,8 +1,9 @@
 """What may be asked of a run: its fields, their bounds, and how they are kept in its config.
 
 A run keeps only what was asked for; a field that is not there has its default, so that runs of
-before stay readable. Fields are described once, as OptionView: the form, the command line and the
-check read the same description.
+before stay readable. Where a default has changed since, new runs keep the field in any case, and a
+run without it was asked for under the former default. Fields are described once, as OptionView:
+the form, the command line and the check read the same description.
 """
 
 from __future__ import annotations
@@ -12,18 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from core import usual_tuning
 from core.errors import ConfigError
 from dashboard.viewmodels.runs import OptionView
 
 AUTO: Final = "auto"
 BEFORE_CHOICE: Final = "groups"  # what runs did before there was a choice
+BLOCKS_BEFORE: Final = 2  # what runs tuned that do not say how many blocks
+LEAST_CASES: Final = 2  # with a marked region that a cue needs, where nothing else is asked for
 _NEED_CUES_NOT: Final = frozenset({"columns", "concept_penalty", "concept_lasso"})
 
 CUE_OPTIONS: Final = (
     OptionView(
         "min_regions", "Marked cases per cue", "cases",
         "cases with a marked region that a cue needs before anything is learnt from it",
-        "whole", 2, 2, 50,
+        "whole", LEAST_CASES, 2, 50,
     ),
     OptionView(
         "min_auc", "How surely a cue must be recognised", "AUC",
@@ -39,32 +43,35 @@ FINETUNE_OPTIONS: Final = (
         "(low-rank adapters): fewer numbers, less freedom", "choice", "blocks",
         choices=(("blocks", "the last blocks"), ("adapters", "low-rank adapters")),
     ),
-    OptionView("blocks", "Blocks", "blocks", "how many of the last blocks of the encoder change",
-               "whole", 2, 1, 48),
-    OptionView("rank", "Rank of the adapters", "", "size of the small matrices; adapters only",
-               "whole", 8, 1, 256),
-    OptionView("epochs", "Passes at most", "passes", "over the training cases; it stops earlier "
-               "where the validation cases gain nothing more", "whole", 4, 1, 1000),
-    OptionView("patience", "Patience", "looks", "looks at the validation cases without a gain "
-               "before it stops", "whole", 3, 1, 1000),
-    OptionView("lr", "Learning rate", "", "length of a step at its peak", "number", 1e-4, 1e-7,
-               1.0),
-    OptionView("contribution", "Right for the right reasons", "", "weight of the penalty on what "
-               "rejected concepts add inside rejected regions; 0 leaves it out", "number", 0.02,
-               0.0, 1e6),
-    OptionView("counterfactual", "Filled copies", "", "weight of copies whose rejected region is "
-               "filled from around it; 0 leaves them out", "number", 1.0, 0.0, 1e3),
-    OptionView("agreement", "Same answer with and without", "", "weight of the difference between "
-               "the answers to a case and to its filled copy; 0 leaves it out", "number", 0.5, 0.0,
-               1e3),
-    OptionView("pasted", "Pasted artefacts", "share", "copies with an artefact that was rejected "
-               "in a case of another class, as a share of the cases", "number", 0.5, 0.0, 4.0),
-    OptionView("anchor", "Hold the rest", "", "weight of how far the tokens outside rejected "
-               "regions may move; more keeps concepts and names as they were", "number", 1.0, 0.0,
-               1e3),
+    OptionView("blocks", "How many of the last blocks", "", "of the encoder change: more of them, "
+               "more freedom and more time", "whole", usual_tuning.BLOCKS, 1, 48, extra=True),
+    OptionView("rank", "Size of the adapters", "rank", "of the small matrices; where adapters are "
+               "tuned", "whole", 8, 1, 256, extra=True, only=("part", "adapters")),
+    OptionView("epochs", "Passes over the training cases, at most", "", "it stops earlier where "
+               "the validation cases gain nothing more", "whole", usual_tuning.EPOCHS, 1, 1000),
+    OptionView("patience", "Looks without a gain before it stops", "", "how often the validation "
+               "cases may show no gain", "whole", usual_tuning.PATIENCE, 1, 1000, extra=True),
+    OptionView("lr", "Learning rate", "", "length of a step at its peak", "number",
+               usual_tuning.RATE, 1e-7, 1.0, extra=True),
+    OptionView("contribution", "How strongly rejected cues are pushed out", "", "weight of the "
+               "penalty on what rejected concepts add inside rejected regions; 0 leaves it out",
+               "number", usual_tuning.CONTRIBUTION, 0.0, 1e6),
+    OptionView("counterfactual", "Filled copies", "weight", "copies whose rejected region is "
+               "filled from around it; 0 leaves them out", "number", usual_tuning.COUNTERFACTUAL,
+               0.0, 1e3, extra=True),
+    OptionView("agreement", "Same answer with and without", "weight", "the difference between "
+               "the answers to a case and to its filled copy; 0 leaves it out", "number",
+               usual_tuning.AGREEMENT, 0.0, 1e3, extra=True),
+    OptionView("pasted", "Pasted artefacts", "share of the cases", "copies with an artefact that "
+               "was rejected in a case of another class", "number", usual_tuning.PASTED, 0.0, 4.0,
+               extra=True),
+    OptionView("anchor", "Hold the rest", "weight", "how far the tokens outside rejected regions "
+               "may move; more keeps concepts and names as they were", "number",
+               usual_tuning.ANCHOR, 0.0, 1e3, extra=True),
     OptionView(
         "precision", "Precision", "", "bf16 is faster on large encoders and on a GPU, and less "
         "exact", "choice", "fp32", choices=(("fp32", "exact (fp32)"), ("bf16", "fast (bf16)")),
+        extra=True,
     ),
 )  # fmt: skip
 
@@ -99,7 +106,7 @@ def reweight_config(strategy: str, options: Mapping[str, Any] | None) -> dict[st
 
 def finetune_config(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """What a fine-tuning run keeps as its config. Raises ConfigError as `reweight_config`."""
-    return {"options": checked(FINETUNE_OPTIONS, options)}
+    return {"options": {"blocks": usual_tuning.BLOCKS, **checked(FINETUNE_OPTIONS, options)}}
 
 
 def asked_reweight(config: Mapping[str, Any]) -> Asked:
@@ -110,7 +117,8 @@ def asked_reweight(config: Mapping[str, Any]) -> Asked:
 
 def asked_finetune(config: Mapping[str, Any]) -> Asked:
     """What the config of a fine-tuning run asks for."""
-    return Asked("", filled(FINETUNE_OPTIONS, config.get("options", {})))
+    given = {"blocks": BLOCKS_BEFORE, **config.get("options", {})}
+    return Asked("", filled(FINETUNE_OPTIONS, given))
 
 
 def filled(fields: tuple[OptionView, ...], given: Mapping[str, Any]) -> dict[str, Any]:

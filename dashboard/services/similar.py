@@ -7,8 +7,8 @@ change, since versions are immutable. Legend: I cases with codes, N concepts, C 
 from __future__ import annotations
 
 import threading
-from collections import Counter, OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -147,16 +147,6 @@ def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
     kept.move_to_end(key)
     while len(kept) > KEPT:
         kept.popitem(last=False)
-
-
-def told_apart(names: Mapping[int, str]) -> dict[int, str]:
-    """Names to show: those that several concepts bear get the concept's number.
-
-    >>> told_apart({1: "ruler", 2: "hair", 7: "ruler"})
-    {1: 'ruler (no. 1)', 2: 'hair', 7: 'ruler (no. 7)'}
-    """
-    often = Counter(names.values())
-    return {n: f"{name} (no. {n})" if often[name] > 1 else name for n, name in names.items()}
 
 
 def decisions(uow: UnitOfWork, version_id: str) -> tuple[Decision, ...]:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from core.drawn import PLACE
+from dashboard.services.evidence_places import places_in
 from dashboard.services.trace_eyes import PEERS, Eyes
 from dashboard.services.trace_nodes import at, facts, people, short, version
 from dashboard.viewmodels.trace import TraceNode
@@ -105,6 +107,7 @@ def content(uow: UnitOfWork, record: SnapshotRecord, eyes: Eyes) -> TraceNode:
     known = people(uow)
     cues = sorted(payload.get("cues", ()), key=lambda cue: -float(cue.get("weight") or 0.0))
     nodes = [_cue(uow, record.project_id, cue, names, known, eyes) for cue in cues[:LISTED]]
+    nodes += [_place(uow, record.project_id, p, known, eyes) for p in places_in(payload)[:LISTED]]
     nodes += [_column(column, known, eyes) for column in payload.get("columns", ())[:LISTED]]
     nodes += [_rater(rater, known) for rater in payload.get("raters", ())[:LISTED]]
     kinds = [str(cue.get("outcome", "counted")) for cue in cues]
@@ -142,6 +145,30 @@ def _cue(
         ),
         "", tuple(_said(word, known) for word in words),
     )  # fmt: skip
+
+
+def _place(
+    uow: UnitOfWork, project_id: str, place: Mapping[str, Any], known: Mapping[str, str],
+    eyes: Eyes,
+) -> TraceNode:  # fmt: skip
+    sha = str(place["image_sha256"])
+    found = uow.images.by_sha256(project_id, sha)
+    where = f"image {short(sha)}" if found is None or eyes.blind else found.relpath
+    if not eyes.open_words([str(who) for who in (*place["people"], *place["against"])]):
+        return TraceNode("evidence", f"{PLACE} in {where}", sha, (), PEERS)
+    return TraceNode(
+        "evidence", f"{PLACE} in {where}: {place['outcome']}", sha,
+        facts(
+            ("probability that it is spurious", place["probability"]), ("weight", place["weight"]),
+            ("rejected by", _names(place["people"], known)),
+            ("called a sign by", _names(place["against"], known) or None),
+            ("drawings", len(place["drawings"])),
+        ),
+    )  # fmt: skip
+
+
+def _names(people: Sequence[str], known: Mapping[str, str]) -> str:
+    return ", ".join(known.get(who, "someone who is not in the store any more") for who in people)
 
 
 def _said(word: Mapping[str, Any], known: Mapping[str, str]) -> TraceNode:
@@ -205,6 +232,15 @@ def entries_of(
     for region in payload.get("regions", ()):
         if str(region.get("id")) == word_id:
             yield (f"a drawing ({region.get('kind', '')})", facts(("weight", region.get("weight"))))
+    for place in places_in(payload):
+        if word_id in place["drawings"]:
+            yield (
+                f"on a {PLACE}, together: {place['outcome']}",
+                facts(
+                    ("probability that it is spurious", place["probability"]),
+                    ("weight", place["weight"]), ("drawings of it", len(place["drawings"])),
+                ),
+            )  # fmt: skip
 
 
 def _holds(words: Sequence[Mapping[str, Any]], word_id: str) -> bool:

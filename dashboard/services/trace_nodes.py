@@ -25,6 +25,7 @@ LAYER = {
     "dinoised": "the value path with residual and MLP, averaged over alike patches",
 }
 KINDS = {"discover": "discovery", "reweight": "reweighting", "finetune": "fine-tuning"}
+FIRST = "the data: it is the first version"
 Facts = tuple[tuple[str, str], ...]
 
 
@@ -78,13 +79,15 @@ def encoder(version: VersionRecord) -> TraceNode:
 def version(uow: UnitOfWork, record: VersionRecord, *, decided: bool = True) -> TraceNode:
     """A model version with what made it and what was decided on it."""
     found = _manifest(record)
-    chain = " <- ".join(short(each.hash) for each in (record, *ancestors(uow, record)))
+    chain = " <- ".join(short(each.hash) for each in ancestors(uow, record))
+    first = record.parent_hash is None
     title = f"Version {short(record.hash)} ({KINDS.get(record.kind, record.kind)}, {record.state})"
     note = "" if found is not None else "Its folder cannot be read, so its data are not known."
     return TraceNode(
         "version", title, record.hash,
         facts(
-            ("hash", record.hash), ("comes from", chain), ("seed", record.seed),
+            ("hash", record.hash), ("comes from", FIRST if first else chain),
+            ("seed", record.seed),
             ("dictionary", record.dictionary_hash),
             ("data", None if found is None else found.data_hash),
             ("snapshot", None if found is None else found.snapshot_hash),

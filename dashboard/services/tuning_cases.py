@@ -5,7 +5,7 @@ Legend: P patches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 APART = 0.15
 """Share of the training cases that is held for the early stop where there is no val split."""
+ANY_DEVICE = "auto"
+"""What versions keep as their device, wherever they were made: a part of their hash."""
 
 
 def tune_cases(learning: Learning, weights: Mapping[str, float]) -> tuple[TuneCase, ...]:
@@ -44,7 +46,6 @@ def tune_cases(learning: Learning, weights: Mapping[str, float]) -> tuple[TuneCa
     for row in rows:
         said = marked.get(row, ())
         rejected = [mark for mark in said if mark.verdict == "spurious"]
-        concepts = tuple(dict.fromkeys(mark.concept for mark in rejected))
         sha = data.images[row].sha256
         cases.append(
             TuneCase(
@@ -54,14 +55,19 @@ def tune_cases(learning: Learning, weights: Mapping[str, float]) -> tuple[TuneCa
                 weight=1.0 if row in held else weights.get(sha, 1.0),
                 rejected_P=_union(rejected) if rejected else found.get(row),
                 accepted_P=_union(mark for mark in said if mark.verdict == "correct"),
-                concepts=concepts or None,
+                concepts=_concepts(rejected),
             )
         )
     return tuple(cases)
 
 
-def encoder_tuning(run: RunRecord) -> EncoderTuning:
-    """The engine's settings for what a run asks."""
+def encoder_tuning(run: RunRecord, device: str = ANY_DEVICE) -> EncoderTuning:
+    """The engine's settings for what a run asks.
+
+    Args:
+        device: of the workspace, where the work is done. What a version keeps of its settings
+            leaves it out, so that its hash says what was done and not where.
+    """
     from core.finetuning.encoder import EncoderTuning
 
     asked = asked_finetune(run.config).options
@@ -75,6 +81,7 @@ def encoder_tuning(run: RunRecord) -> EncoderTuning:
                 **{name: asked[name] for name in ("epochs", "lr", "patience", "precision")},
                 "losses": {**losses, "anchor": asked["anchor"]},
                 "seed": run.seed,
+                "device": device,
             },
         }
     )
@@ -99,6 +106,18 @@ def _by_row(marks: Iterable[MarkedRegion]) -> dict[int, list[MarkedRegion]]:
     for mark in marks:
         found.setdefault(mark.row, []).append(mark)
     return found
+
+
+def _concepts(rejected: Sequence[MarkedRegion]) -> tuple[int, ...] | None:
+    """The rejected concepts of a case; None, which stands for all, where nobody said which.
+
+    A drawn place names none: whatever fires in it is rejected, and a case has one list for all
+    its regions.
+    """
+    from core.drawn import is_place
+
+    named = tuple(dict.fromkeys(mark.concept for mark in rejected))
+    return None if not named or any(is_place(concept) for concept in named) else named
 
 
 def _union(marks: Iterable[MarkedRegion]) -> Any:

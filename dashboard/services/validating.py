@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from core.errors import ConfigError
 from dashboard.services.engines import Engines
 from dashboard.services.prose import clean_prose
-from dashboard.services.similar import Decisions, DecisionTables, pictures, told_apart
+from dashboard.services.similar import Decisions, DecisionTables, pictures
 from dashboard.viewmodels import VerdictValue
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.modes import (
     ClassView,
     ClassWordView,

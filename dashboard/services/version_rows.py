@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from dashboard.services.run_data import TRAIN, VAL
@@ -20,6 +21,9 @@ def rows(uow: UnitOfWork, versions: Sequence[VersionRecord]) -> tuple[VersionRow
     snapshots = uow.snapshots.by_ids({v.snapshot_id for v in versions if v.snapshot_id})
     runs = {v.run_id: run for v in versions if v.run_id and (run := _run(uow, v.run_id))}
     people = {each.id: each.name for each in uow.reviewers.list()}
+    until: dict[str, datetime] = {}
+    for project_id in {version.project_id for version in versions}:
+        until |= used_until(uow.version_events.of_project(project_id))
     found = []
     for version in versions:
         run, snapshot = runs.get(version.run_id or ""), snapshots.get(version.snapshot_id or "")
@@ -41,9 +45,19 @@ def rows(uow: UnitOfWork, versions: Sequence[VersionRecord]) -> tuple[VersionRow
                 accuracy=accuracy,
                 cases=cases,
                 split=split,
+                used_until=None if version.state == "active" else until.get(version.id),
             )
         )
     return tuple(found)
+
+
+def used_until(found: Sequence[VersionEventRecord]) -> dict[str, datetime]:
+    """Version id -> when another last took its place, from decisions that are oldest first."""
+    return {
+        each.former_id: each.created_at
+        for each in found
+        if each.former_id and each.kind != "discard" and each.former_id != each.version_id
+    }
 
 
 def events(uow: UnitOfWork, found: Sequence[VersionEventRecord]) -> tuple[VersionEventRow, ...]:

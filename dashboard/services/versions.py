@@ -3,7 +3,7 @@
 One decision is one transaction with its audit row. It carries an id made by the client (a repeat is
 harmless) and the version that was active on the screen (a lost update is refused). A version that
 loses more on held-out cases than the project allows becomes active only with a written reason, on
-the way forward and on the way back.
+the way forward and on the way back. In a project that has a lead, leads alone decide.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ from typing import Final, Literal
 
 from core.errors import InsightError
 from dashboard.services import version_rows
-from dashboard.services.compared import ancestors
+from dashboard.services.compared import NO_HELD_OUT, ancestors
 from dashboard.services.comparing import JudgingService, find_version
+from dashboard.services.kept import Kept
 from dashboard.services.lineage import lineage_of
-from dashboard.viewmodels.judgement import GuardView, JudgementView
+from dashboard.services.roles import Forbidden, Role
+from dashboard.services.settings_of import require
+from dashboard.services.version_figures import VersionFigures, figures_of
+from dashboard.viewmodels.judgement import Estimate, GuardView, JudgementView
 from dashboard.viewmodels.versions import (
+    HeldOut,
     LineageView,
     VersionDetail,
     VersionEventRow,
@@ -30,6 +35,7 @@ from db.unit_of_work import UnitOfWork, UnitOfWorkFactory
 
 MOST_REASON: Final = 2000  # characters
 LEAST_REASON: Final = 10
+DECIDES: Final[Role] = "lead"
 ACTIONS: Final = {
     "activate": "version.activated",
     "rollback": "version.rolled_back",
@@ -45,7 +51,7 @@ class ReasonNeeded(InsightError):
     """
 
     def __init__(self, guard: GuardView) -> None:
-        super().__init__(" ".join([guard.sentence, *guard.breaches]))
+        super().__init__(" ".join(filter(None, [guard.sentence, guard.asks, *guard.breaches])))
         self.guard = guard
 
     def __reduce__(self) -> tuple[type[ReasonNeeded], tuple[GuardView]]:
@@ -66,6 +72,7 @@ class VersionService:
         self._uow = uow_factory
         self._judging = judging
         self._activated = activated
+        self._figures: Kept[VersionFigures] = Kept()
 
     def list(self, project_id: str) -> tuple[VersionRow, ...]:
         """The versions of a project, newest first."""
@@ -112,6 +119,18 @@ class VersionService:
         """
         return self._judging.compare(project_id, before, after)
 
+    def held_out(self, version_id: str) -> HeldOut:
+        """Accuracy on the project's held-out images, measured as runs do. Raises NotFound."""
+        with self._uow(read_only=True) as uow:
+            version = uow.versions.get(version_id)
+            stamp = uow.home.stamp(version.project_id)
+            found = self._figures.of(version_id, stamp, lambda: figures_of(uow, version))
+        accuracy = found.figures.get("accuracy")
+        if accuracy is None:
+            return HeldOut(Estimate(None), 0, "", f"{found.why or 'nothing was measured'}.")
+        note = "" if found.held_out else NO_HELD_OUT
+        return HeldOut(accuracy.estimate, accuracy.n, ", ".join(found.splits), note)
+
     def guard(self, version_id: str) -> GuardView:
         """What would be lost if that version became the active one. Raises NotFound."""
         return self._judging.guard(version_id)
@@ -121,6 +140,16 @@ class VersionService:
         with self._uow(read_only=True) as uow:
             former = _former(uow, project_id)
             return None if former is None else version_rows.rows(uow, [former])[0]
+
+    def why_not(self, project_id: str, reviewer_id: str) -> str:
+        """Why someone may not decide on versions here, as a sentence; "" for who may."""
+        with self._uow(read_only=True) as uow:
+            try:
+                require(uow, project_id, reviewer_id, DECIDES)
+            except Forbidden as error:
+                said = str(error)
+                return f"{said[:1].upper()}{said[1:]}."
+        return ""
 
     def activate(
         self, *, id: str, version_id: str, reviewer_id: str, reason: str = "",
@@ -135,6 +164,7 @@ class VersionService:
                 check.
 
         Raises:
+            Forbidden: the project has a lead, and this person is none.
             ReasonNeeded: too much is lost and no reason was written.
             Conflict: another version became active meanwhile. IllegalTransition: it was discarded.
             InsightError: the reason is too short or too long. NotFound.
@@ -154,6 +184,7 @@ class VersionService:
         there is nothing to go back to.
         """
         with self._uow(read_only=True) as uow:
+            require(uow, project_id, reviewer_id, DECIDES)
             done = _known(uow, project_id, id)
             former = None if done else _former(uow, project_id)
         if done is None and former is None:
@@ -167,7 +198,7 @@ class VersionService:
     def discard(
         self, *, id: str, version_id: str, reviewer_id: str, reason: str = ""
     ) -> VersionRow:
-        """Sets a version aside for good. Raises IllegalTransition for the active one."""
+        """Sets a version aside for good. Raises IllegalTransition for the active one, Forbidden."""
         return self._decide(
             "discard", id=id, version_id=version_id, reviewer_id=reviewer_id, reason=reason
         )
@@ -184,6 +215,7 @@ class VersionService:
         """One decision: checked against the guard rails, stored, told to the queue."""
         with self._uow(read_only=True) as uow:
             version = uow.versions.get(version_id)
+            require(uow, version.project_id, reviewer_id, DECIDES)
             active = uow.versions.active(version.project_id)
             done = _known(uow, version.project_id, id)
         text = " ".join(reason.split())

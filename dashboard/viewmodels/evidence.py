@@ -57,3 +57,4 @@ class EvidenceView:
     notices: tuple[NoticeView, ...] = ()
     ready: bool = False
     why_not: str = ""  # where not ready: what to do
+    places: int = 0  # drawn, shown by no cue, and rejected clearly enough to be learnt from

@@ -90,6 +90,15 @@ class QueueHealth:
 
 
 @dataclass(frozen=True)
+class Anew:
+    """Since when the active version decides, and what stands on the cases of others."""
+
+    version: str  # hash
+    at: datetime  # when it was made active
+    kept: int  # verdicts that stand on the cases of other versions
+
+
+@dataclass(frozen=True)
 class HomeAlert:
     """Something that needs a hand."""
 
@@ -128,6 +137,7 @@ class HomeView:
     schedules: tuple[ScheduleView, ...]
     as_of: datetime
     took: float  # seconds
+    anew: Anew | None = None  # None: nothing stands on another version
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ class GuardView:
     tolerance: float
     sentence: str
     rails: tuple[RailView, ...] = ()
+    asks: str = ""  # what is asked of who uses it all the same, one sentence; "" where nothing is
 
     @property
     def breaches(self) -> tuple[str, ...]:

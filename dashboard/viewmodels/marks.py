@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from dashboard.viewmodels.words import Scope, VerdictValue
 
-DrawingKind = Literal["missed", "wrong-part", "here"]
+DrawingKind = Literal["missed", "wrong-part", "here", "spurious"]
 Shape = Literal["box", "lasso"]
 NoteKind = Literal["note", "what-if", "hypothesis"]
 
@@ -23,7 +23,8 @@ class PeerView:
 
 @dataclass(frozen=True)
 class DrawingView:
-    """A place that a reviewer drew: a missed sign, the wrong part of a cue, or "here"."""
+    """A place that a reviewer drew: a missed sign, the wrong part of a cue, "here", or what must
+    not count although no cue shows it."""
 
     id: str
     kind: DrawingKind

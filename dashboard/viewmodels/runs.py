@@ -70,6 +70,8 @@ class OptionView:
     low: float | None = None  # of whole and number
     high: float | None = None
     choices: tuple[tuple[Any, str], ...] = ()  # of choice: (value, words)
+    extra: bool = False  # few need it: it stands under "More settings"
+    only: tuple[str, Any] | None = None  # shown where that other field has that value; None: always
 
 
 @dataclass(frozen=True)

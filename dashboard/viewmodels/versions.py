@@ -26,9 +26,20 @@ class VersionRow:
     by: str | None  # who asked for the run
     snapshot_hash: str | None
     verdicts: int  # in that snapshot
-    accuracy: Estimate  # on all held-out cases with a label, as the store keeps its decisions
-    cases: int  # behind that accuracy
+    accuracy: Estimate  # on held-out images, as measured when it was made
+    cases: int  # images behind that accuracy; they need not be in this project
     split: str  # which splits these are, in words
+    used_until: datetime | None = None  # when another took its place; None: active, or never used
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Accuracy on the project's held-out images now, as runs, Groups and reports tell it."""
+
+    accuracy: Estimate
+    cases: int  # behind it
+    split: str  # which splits these are, in words
+    note: str = ""  # why there is none, or what to bear in mind; one sentence
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,7 @@ class LineageNode:
     column: int  # from the left: 0 is what came first
     row: int  # from the top
     ref: str  # id of the run or version, hash of data or snapshot
+    used_until: datetime | None = None  # of a version: as VersionRow.used_until
 
 
 @dataclass(frozen=True)

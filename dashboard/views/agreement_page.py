@@ -16,7 +16,7 @@ from dashboard.viewmodels.agreement import (
 from dashboard.views.chrome import plain
 from dashboard.views.figures import frame, ink
 from dashboard.views.tables import table
-from dashboard.views.text import moment, plural, share
+from dashboard.views.text import moment, plural, share, sure
 
 ITEMS = {"cue": ("cue", "cues"), "case": ("case", "cases")}
 WHAT = {
@@ -271,7 +271,7 @@ def dispute_heading(view: DisputeView) -> None:
     if view.label:
         facts.append(f"label {plain(view.label)}")
     if view.prediction:
-        facts.append(f"model says {plain(view.prediction)} ({share(view.confidence, 0)})")
+        facts.append(f"model says {plain(view.prediction)} ({plain(sure(view.confidence))})")
     if view.causal_effect is not None and view.contribution is not None:
         facts.append(f"effect of the cue {view.causal_effect:+.2f} logit".replace("-", "−"))
     st.caption(" · ".join(facts))

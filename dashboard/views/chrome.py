@@ -80,10 +80,16 @@ def sentence(text: str) -> str:
     >>> sentence("too few verdicts"), sentence("Done."), sentence("")
     ('Too few verdicts.', 'Done.', '')
     """
-    if not text:
-        return ""
-    end = "" if text.endswith((".", "!", "?")) else "."
-    return f"{text[0].upper()}{text[1:]}{end}"
+    return f"{text[0].upper()}{ended(text[1:])}" if text else ""
+
+
+def ended(text: str) -> str:
+    """A message that ends as a sentence does, with one full stop.
+
+    >>> ended("Not stored: too few verdicts"), ended("Not stored: from 0 to +9.6.")
+    ('Not stored: too few verdicts.', 'Not stored: from 0 to +9.6.')
+    """
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def empty(title: str, what_to_do: str, command: str | None = None) -> None:

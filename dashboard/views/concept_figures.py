@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from dashboard.viewmodels.concepts import FiringView, PositionsView
 from dashboard.viewmodels.hierarchy import TreeNodeView
 from dashboard.views.figures import INK, frame, ink
-from dashboard.views.text import plural, share
+from dashboard.views.text import firm, plural, share
 
 BAR = "#0072b2"  # Okabe-Ito blue
 AGAINST = "#8a97a3"
@@ -36,7 +36,7 @@ def firing(rows: Sequence[FiringView], what: str) -> tuple[go.Figure, str]:
             y=[_text(row.name) for row in shown],
             orientation="h",
             marker={"color": BAR},
-            text=[f"{share(row.share, 0)} ({row.images} of {row.total})" for row in shown],
+            text=[f"{share(row.share, 0)} of {row.total:,}" for row in shown],
             textposition="outside",
             cliponaxis=False,
             customdata=[[row.images, row.total, row.strength] for row in shown],
@@ -47,7 +47,7 @@ def firing(rows: Sequence[FiringView], what: str) -> tuple[go.Figure, str]:
         )
     )
     frame(figure, height=44 + 28 * max(len(shown), 1))
-    figure.update_xaxes(range=[0, 185], tickvals=(0, 50, 100), ticktext=("0 %", "50 %", "100 %"))
+    figure.update_xaxes(range=[0, 220], tickvals=(0, 50, 100), ticktext=("0 %", "50 %", "100 %"))
     figure.update_yaxes(autorange="reversed", type="category")
     words = "; ".join(f"{r.name} {share(r.share, 0)}, {r.images} of {r.total}" for r in shown)
     more = f"; and {len(rows) - LISTED} more" if len(rows) > LISTED else ""
@@ -134,7 +134,7 @@ def _where(view: PositionsView) -> str:
         ninths.setdefault(f"{upright} {across}", []).append(value)
     means = {place: sum(values) / len(values) for place, values in ninths.items()}
     best = sorted(means.items(), key=lambda pair: -pair[1])[:3]
-    said = ", ".join(f"{place} {share(mean, 0)}" for place, mean in best)
+    said = ", ".join(f"{place} {firm(share(mean, 0))}" for place, mean in best)
     return (
         f"Where in the picture it fires, over {plural(view.images, 'image')} in which it does. "
         f"Most often: {said} (share of the images, mean over the patches there)."

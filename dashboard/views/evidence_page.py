@@ -114,7 +114,8 @@ def columns(view: EvidenceView) -> None:
     st.subheader(
         "Columns of the data", anchor=False,
         help="A column that is spurious as a whole: the run makes label and column independent. "
-        "Give your word on the Groups screen",
+        "The probability weighs how reliable each person looks from all their words; the Groups "
+        "screen takes everybody to be right in 4 of 5. Give your word there",
     )  # fmt: skip
     bars.shares(
         [bars.Share(row.column, row.probability, (str(row.people),)) for row in view.columns],
@@ -129,7 +130,8 @@ def sentence(view: EvidenceView) -> str:
     parts.append(plural(view.correct, "correct verdict"))
     rejected = [row.column for row in view.columns if row.probability > 0.5]
     if view.regions:
-        parts.append(plural(view.regions, "drawn region"))
+        places = f" ({plural(view.places, 'rejected place')} among them)" if view.places else ""
+        parts.append(f"{plural(view.regions, 'drawn region')}{places}")
     if rejected:
         parts.append(f"the rejected {'columns' if len(rejected) > 1 else 'column'} "
                      f"{plain(', '.join(rejected))}")  # fmt: skip

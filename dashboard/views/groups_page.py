@@ -38,7 +38,7 @@ def scan_label(scan: ColumnScan) -> str:
     if scan.lowest_accuracy is None or scan.highest_accuracy is None:
         return scan.column.label
     mark = " · differs" if scan.differs else ""
-    span = f"{100 * scan.lowest_accuracy:.0f} to {100 * scan.highest_accuracy:.0f} %"
+    span = f"{100 * scan.lowest_accuracy:.0f} to {share(scan.highest_accuracy, 0)}"
     return f"{scan.column.label} · {span}{mark}"
 
 
@@ -159,12 +159,12 @@ def rows(view: GroupsView) -> None:
         {
             plain(view.column.label): [row.value for row in view.rows],
             "Cases": [f"{row.n} (few)" if row.small else row.n for row in view.rows],
-            "Accuracy": [share(row.accuracy.value) for row in view.rows],
-            "95 % interval": [interval(row.accuracy) for row in view.rows],
-            "Balanced": [share(row.balanced) for row in view.rows],
+            "Accuracy": [firm(share(row.accuracy.value)) for row in view.rows],
+            "95 % interval": [firm(interval(row.accuracy)) for row in view.rows],
+            "Balanced": [firm(share(row.balanced)) for row in view.rows],
             "Too sure by": [_points(row.overconfidence.value) for row in view.rows],
-            "Calibration error": [share(row.ece.value) for row in view.rows],
-            "On rejected concepts": [share(row.reliance.value) for row in view.rows],
+            "Calibration error": [firm(share(row.ece.value)) for row in view.rows],
+            "On rejected concepts": [firm(share(row.reliance.value)) for row in view.rows],
             "p, adjusted": [firm(chance(row.p_adjusted)) for row in view.rows],
         },
         alt=f"Accuracy, calibration and reliance on rejected concepts by {view.column.label}",
@@ -179,7 +179,7 @@ def rows(view: GroupsView) -> None:
 
 
 def _points(value: float | None) -> str:
-    return "–" if value is None else f"{points(value)} points"
+    return "–" if value is None else firm(f"{points(value)} points")
 
 
 def wrong_title(row: GroupRow) -> str:
@@ -191,8 +191,10 @@ def words(found: ColumnWordsView) -> None:
     """What everybody said of the column."""
     if found.probability is not None:
         st.caption(
-            f"All words together: spurious with probability {share(found.probability, 0)}. "
-            "Above 50 %, the next run makes label and column independent."
+            f"All words together: spurious with probability {share(found.probability, 0)}, "
+            "everybody taken to be right in 4 of 5 words. Above 50 %, the next run makes label and "
+            "column independent; it weighs how reliable each person looks from all their words, so "
+            "New run may show another probability."
         )
     for said in found.others:
         reason = f" · {plain(said.reason)}" if said.reason else ""

@@ -9,8 +9,10 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from dashboard.viewmodels.concept_names import cut
 from dashboard.viewmodels.home import AgreementPoint, DayOfWork, SpuriousCell
 from dashboard.views.figures import frame, ink, tone
+from dashboard.views.text import day as written
 from dashboard.views.text import share
 
 GRID = "rgba(128, 140, 152, .28)"
@@ -75,7 +77,8 @@ def covered(rows: Sequence[tuple[date, int]], total: int) -> tuple[go.Figure, st
         return figure, "Cases done over time: none yet."
     day, count = rows[-1]
     part = f" of {total:,} ({share(count / total)})" if total else ""
-    return figure, f"Cases done over time: {count:,}{part} by {day}, begun on {rows[0][0]}."
+    begun = written(rows[0][0])
+    return figure, f"Cases done over time: {count:,}{part} by {written(day)}, begun on {begun}."
 
 
 def agreement(points: Sequence[AgreementPoint], stretch: str) -> tuple[go.Figure, str]:
@@ -102,34 +105,39 @@ def agreement(points: Sequence[AgreementPoint], stretch: str) -> tuple[go.Figure
     _timed(figure, "alpha; 0 is chance", 230)
     figure.update_yaxes(range=[-0.5 if min(values, default=0) < 0 else -0.08, 1.06])
     said = "; ".join(
-        f"{each.start} {each.alpha.value:.2f}" for each in shown[-12:] if each.alpha.value
+        f"{written(each.start)} {each.alpha.value:.2f}" for each in shown[-12:] if each.alpha.value
     )
     return figure, f"Krippendorff's alpha by {stretch}: {said or 'not defined yet'}."
 
 
 def spurious(cells: Sequence[SpuriousCell]) -> tuple[go.Figure, str]:
     """Concepts by decided class: the share of the words on them that say spurious."""
-    names = list(dict.fromkeys(short(cell.name) for cell in cells))
+    names = {cell.concept_id: short(cell.name) for cell in cells}
     classes = sorted({cell.class_name for cell in cells})
-    at = {(short(cell.name), cell.class_name): cell for cell in cells}
+    at = {(cell.concept_id, cell.class_name): cell for cell in cells}
     shares, texts = [], []
-    for name in names:
-        found = [at.get((name, each)) for each in classes]
+    for concept_id in names:
+        found = [at.get((concept_id, each)) for each in classes]
         shares.append([100 * c.spurious / c.judged if c else None for c in found])
         texts.append([f"{c.spurious} of {c.judged}" if c else "" for c in found])
     figure = go.Figure(
         go.Heatmap(
-            z=shares, x=[short(each) for each in classes], y=names, text=texts, xgap=2, ygap=2,
+            z=shares, x=[short(each) for each in classes], y=list(range(len(names))), text=texts,
+            customdata=[[name] * len(classes) for name in names.values()], xgap=2, ygap=2,
             texttemplate="%{text}", zmin=0, zmax=100, hoverongaps=False,
             colorscale=[[0, "#e8f1f8"], [0.5, "#f3c98f"], [1, "#d55e00"]],
             textfont={"color": "#0e1720"},
             colorbar={"title": {"text": "% spurious", "font": {"color": ink()}}, "thickness": 12,
                       "tickfont": {"color": ink()}},
-            hovertemplate="%{y} where %{x} was decided: %{text} words say spurious<extra></extra>",
+            hovertemplate="%{customdata} where %{x} was decided: %{text} words say spurious"
+            "<extra></extra>",
         )
     )  # fmt: skip
     frame(figure, height=80 + 30 * len(names))
-    figure.update_yaxes(autorange="reversed", type="category")
+    # Rows are places, not names: what bears one name, or is cut to one, must not fall together.
+    figure.update_yaxes(
+        autorange="reversed", tickvals=list(range(len(names))), ticktext=list(names.values())
+    )
     figure.update_xaxes(type="category")
     said = "; ".join(
         f"{cell.name} in {cell.class_name} {cell.spurious} of {cell.judged}"
@@ -140,7 +148,7 @@ def spurious(cells: Sequence[SpuriousCell]) -> tuple[go.Figure, str]:
 
 def short(name: str) -> str:
     """A name with what Plotly would read as HTML escaped, cut to a readable length."""
-    return escape(name if len(name) <= 28 else f"{name[:27]}…", quote=False)
+    return escape(cut(name, 28), quote=False)
 
 
 def _timed(figure: go.Figure, unit: str, height: int) -> None:

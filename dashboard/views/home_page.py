@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import streamlit as st
 
 from dashboard.viewmodels.home import (
+    Anew,
     CoveragePart,
     CriteriaView,
     HistoryView,
@@ -21,7 +22,7 @@ from dashboard.viewmodels.success import CriterionOutcome
 from dashboard.views import bars, home_figures
 from dashboard.views.chrome import plain
 from dashboard.views.tables import table
-from dashboard.views.text import KINDS, STATES, lasted, moment, plural, share
+from dashboard.views.text import KINDS, STATES, day, lasted, moment, plural, share, short
 
 Go = Callable[[str, tuple[str, tuple[tuple[str, str], ...]], str], None]
 NO_BAR = {"displayModeBar": False}
@@ -144,7 +145,7 @@ def agreement(found: HistoryView, go: Go) -> None:
     between = f", 95 % interval {low:.2f} to {high:.2f}" if low is not None and high else ""
     value = "not defined" if last.alpha.value is None else f"{last.alpha.value:.2f}{between}"
     st.caption(
-        f"Latest {found.stretch} ({last.start}): {value}; {plural(last.cues, 'cue')} in "
+        f"Latest {found.stretch} ({day(last.start)}): {value}; {plural(last.cues, 'cue')} in "
         f"{plural(last.cases, 'case')}. Bars: 95 % intervals, drawn over cases."
     )
     go("Figures and pairs", ("agreement", ()), "Opens Agreement")
@@ -207,10 +208,10 @@ def runs(rows: Sequence[RunLine], go: Go) -> None:
     if not rows:
         st.caption("No run yet.")
     for row in rows:
-        what = row.task.capitalize() if row.task else KINDS.get(row.kind, row.kind)
+        what = KINDS.get(row.task or row.kind, (row.task or row.kind).capitalize())
         state = STATES.get(row.state, row.state)
         if row.state == "running":
-            state = f"{state}, {100 * row.progress:.0f} %"
+            state = f"{state}, {share(row.progress, 0)}"
         with st.container(horizontal=True, vertical_alignment="center"):
             told = f"{plain(state)} :gray[{plain(moment(row.at))}] {plain(row.text)}"
             st.markdown(f"**{plain(what)}** {told}", width="stretch")
@@ -253,6 +254,17 @@ def covered_metric(found: QueueHealth) -> None:
         help="Share of the active version's cases on which as many people as wanted gave a word",
     )  # fmt: skip
     st.caption(f"{found.done:,} of {found.total:,} cases")
+
+
+def anew(found: Anew | None) -> None:
+    """Why the figures of a version that was just made active begin at nothing."""
+    if found is not None:
+        st.caption(
+            f"Version {short(found.version)} is in use since {moment(found.at)}: its cases are "
+            f"reviewed anew. {plural(found.kept, 'verdict')} on other versions "
+            f"{'is' if found.kept == 1 else 'are'} kept; in runs they go on counting, for every "
+            "concept that this version still has."
+        )
 
 
 def week_metric(view: HistoryView) -> None:

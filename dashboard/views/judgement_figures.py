@@ -6,6 +6,7 @@ undecided differs in shape as well as in colour (Okabe-Ito).
 
 from collections.abc import Sequence
 from html import escape
+from textwrap import wrap
 
 import plotly.graph_objects as go
 
@@ -25,6 +26,8 @@ GRID = "rgba(128, 140, 152, .28)"
 ZERO = "#8a97a3"
 MOST = 16  # parts in one plot
 TICKS = (0, 50, 100)
+LINE = 24  # letters of a name beside a plot
+LEGEND, AXIS, ROW, LETTER = 30, 54, 18, 13  # pixels; ROW beside LETTER for each line of a name
 
 
 def differences(figures: Sequence[FigureView], split: str) -> tuple[go.Figure, str]:
@@ -90,7 +93,8 @@ def _gain(each: FigureView) -> tuple[float, float, float]:
 def parts(rows: Sequence[PartView], what: str, split: str) -> tuple[go.Figure, str]:
     """Accuracy of each class or group: a ring before, a diamond with its interval after."""
     shown = rows[:MOST]
-    names = [_text(f"{row.name} ({row.n})") for row in shown]
+    names = [_narrow(f"{row.name} ({row.n})") for row in shown]
+    lines = 1 + max((name.count("<br>") for name in names), default=0)
     figure = go.Figure()
     for row, name in zip(shown, names, strict=True):
         if row.before.value is not None and row.after.value is not None:
@@ -113,12 +117,15 @@ def parts(rows: Sequence[PartView], what: str, split: str) -> tuple[go.Figure, s
             hovertemplate="%{y}, " + title + ": %{x:.1f} %, 95 % interval %{customdata[0]}"
             "<extra></extra>",
         )
-    frame(figure, height=84 + 30 * len(shown))
+    frame(figure, height=LEGEND + AXIS + (ROW + LETTER * lines) * len(shown))
+    # The right margin is for the half of "100 %" that stands beyond the plot.
     figure.update_layout(
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "font": {"color": ink()}}
-    )
+        margin={"l": 0, "r": 26, "t": LEGEND, "b": 0},
+        legend={"orientation": "h", "x": 0, "xref": "container", "y": 1, "yref": "container",
+                "yanchor": "top", "font": {"color": ink()}},
+    )  # fmt: skip
     figure.update_xaxes(
-        range=[-2, 106], tickvals=TICKS, ticktext=[f"{tick} %" for tick in TICKS], gridcolor=GRID,
+        range=[-3, 104], tickvals=TICKS, ticktext=[f"{tick} %" for tick in TICKS], gridcolor=GRID,
         title={"text": "accuracy", "font": {"color": ink()}},
     )  # fmt: skip
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1])
@@ -172,3 +179,10 @@ def change(each: Estimate) -> str:
 def _text(name: str) -> str:
     """A name with what Plotly would read as HTML escaped, cut to a readable length."""
     return escape(name if len(name) <= 44 else f"{name[:43]}…", quote=False)
+
+
+def _narrow(name: str) -> str:
+    """The same in lines that leave the plot beside them its room."""
+    return "<br>".join(
+        escape(line, quote=False) for line in wrap(name, LINE, max_lines=3, placeholder="…")
+    )

@@ -18,7 +18,7 @@ from dashboard.views import bars, judgement_figures
 from dashboard.views.chrome import plain
 from dashboard.views.judgement_figures import change, interval
 from dashboard.views.tables import table
-from dashboard.views.text import by_chance, chance, firm, images_of, plural, points, share
+from dashboard.views.text import by_chance, chance, firm, images_of, plural, points, share, sure
 
 HEADLINE = ("accuracy", "worst_group", "spurious_share", "ece")
 CONCEPTS = 20  # weights listed
@@ -41,13 +41,13 @@ def headline(split: SplitView) -> None:
 
 def _tile(each: FigureView) -> None:
     moved = each.difference.value
-    clear = each.said in {"better", "worse"}
     st.metric(
         each.label,
         figure(each, each.after),
         delta=None if moved is None else _moved(each, moved),
-        delta_arrow="auto" if moved and abs(moved) >= 0.0005 else "off",
-        delta_color="off" if not clear else "normal" if each.higher_is_better else "inverse",
+        # Streamlit looks for an ASCII minus: arrow and colour are said, not left to it.
+        delta_arrow="off" if not moved or abs(moved) < 0.0005 else "up" if moved > 0 else "down",
+        delta_color="green" if each.said == "better" else "red" if each.said == "worse" else "off",
         help=f"{each.help}. Below: the figure before, and the 95 % interval of the change",
     )
     said = by_chance(each.p)
@@ -64,10 +64,8 @@ def figure(each: FigureView, found: Estimate) -> str:
 
 
 def _moved(each: FigureView, value: float) -> str:
-    """The change as Streamlit's arrow reads it: with an ASCII sign in front."""
-    if each.unit == "share":
-        return f"{100 * value:+.1f} points"
-    return f"{value:+.3f}"
+    """The change with its sign and unit."""
+    return f"{points(value)} points" if each.unit == "share" else bars.signed(value, 3)
 
 
 def _between(each: FigureView) -> str:
@@ -77,15 +75,16 @@ def _between(each: FigureView) -> str:
     return f"{bars.signed(low, 3)} to {bars.signed(high, 3)}"
 
 
-def guard(view: GuardView) -> None:
-    """Whether the version keeps within what the project may lose."""
+def guard(view: GuardView, *, asking: bool = True) -> None:
+    """Whether the version keeps within what the project may lose; asks for a reason if not."""
     if not view.measured:
         st.info(plain(view.sentence), icon=":material/info:")
     elif view.passed:
         st.success(plain(view.sentence), icon=":material/verified_user:")
     else:
         lost = "".join(f"\n- {plain(each)}" for each in view.breaches)
-        st.error(f"**{plain(view.sentence)}**{lost}", icon=":material/gpp_maybe:")
+        said = f"{view.sentence} {view.asks}".rstrip() if asking else view.sentence
+        st.error(f"**{plain(said)}**{lost}", icon=":material/gpp_maybe:")
 
 
 def notes(said: Sequence[str]) -> None:
@@ -238,8 +237,8 @@ def flip(row: FlipRow, picture: bytes) -> None:
     )  # fmt: skip
     mark = "✓" if row.after == row.label else "✕"
     st.caption(
-        f"{plain(row.before)} {firm(share(row.before_confidence, 0))}  \n"
-        f"→ **{plain(row.after)}** {mark} {firm(share(row.after_confidence, 0))}"
+        f"{plain(row.before)} {plain(firm(sure(row.before_confidence)))}  \n"
+        f"→ **{plain(row.after)}** {mark} {plain(firm(sure(row.after_confidence)))}"
     )
 
 

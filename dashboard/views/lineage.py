@@ -25,7 +25,7 @@ LINE = "#8a97a3"
 WIDE, TALL = 0.8, 0.62  # of a box, in cells
 CELL = 92  # pixels from one level to the next
 LEAST = 2  # boxes that would fit beside each other, so that a single row is not drawn too wide
-LETTERS = 64  # that fit into all boxes of a level together
+LETTERS = 72  # that fit into all boxes of a level together
 _HEAD = {
     "xref": "x", "yref": "y", "axref": "x", "ayref": "y", "showarrow": True, "arrowhead": 2,
     "arrowsize": 1, "arrowwidth": 1.4, "arrowcolor": LINE, "text": "",
@@ -67,7 +67,7 @@ def _box(figure: go.Figure, node: LineageNode, *, active: bool, most: int) -> No
         line={"color": tone(EDGE[node.kind]), "width": 3 if active else 1,
               "dash": "dot" if node.state == "discarded" else "solid"},
     )  # fmt: skip
-    state = STATE.get(node.state, "") if node.kind == "version" else ""
+    state = _stands(node) if node.kind == "version" else ""
     figure.add_annotation(
         x=x + 0.03,
         y=y,
@@ -76,6 +76,13 @@ def _box(figure: go.Figure, node: LineageNode, *, active: bool, most: int) -> No
         align="center",
         text=f"<b>{_cut(node.title, most)}</b><br>{_cut(state or node.line, most)}",
     )
+
+
+def _stands(node: LineageNode) -> str:
+    """What became of a version, in a few letters."""
+    if node.used_until is not None and node.state == "candidate":
+        return f"○ used until {node.used_until.astimezone():%d %b %Y}"
+    return STATE.get(node.state, "")
 
 
 def _arrow(figure: go.Figure, edge: LineageEdge, source: LineageNode, target: LineageNode) -> None:
@@ -118,7 +125,9 @@ def _marks(figure: go.Figure, kind: str, nodes: list[LineageNode]) -> None:
 
 
 def _about(node: LineageNode) -> str:
-    parts = [KIND[node.kind], node.title, node.line, node.state, moment(node.at) if node.at else ""]
+    until = f"in use until {moment(node.used_until)}" if node.used_until else ""
+    parts = [KIND[node.kind], node.title, node.line, until or node.state,
+             moment(node.at) if node.at else ""]  # fmt: skip
     return "<br>".join(escape(part, quote=False) for part in parts if part)
 
 

@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard.viewmodels import QueueRow
 from dashboard.viewmodels.queue import PlanView, ProgressView, QueuePage
 from dashboard.views import chrome
-from dashboard.views.text import moment, plural, share
+from dashboard.views.text import moment, plural, share, sure
 
 STATUSES = {
     "all": "All cases",
@@ -55,8 +55,11 @@ _STYLE = """
 def progress(done: ProgressView) -> None:
     """How far I am and how far the team is."""
     mine, team = st.columns(2, gap="large")
-    _bar(mine, "You", done.mine, done.total, "cases with a word of yours that stands")
-    _bar(team, "Team", done.team, done.total, "cases on which as many people as wanted gave a word")
+    _bar(mine, "You", done.mine, done.total, "cases of the version in use with a word of yours")
+    _bar(
+        team, "Team", done.team, done.total,
+        "cases on which as many people as wanted gave a word; one that several are to read waits",
+    )  # fmt: skip
     if done.people:
         named = (f"{chrome.plain(name)} {count}" for name, count in done.people[:8])
         more = len(done.people) - 8
@@ -130,7 +133,8 @@ def _people(row: QueueRow) -> str:
 def _decision(row: QueueRow, hidden: frozenset[str]) -> str:
     if not row.prediction:
         return _told(None, "prediction" in hidden)
-    return f"{chrome.plain(row.prediction)}  \n:small[:gray[{share(row.confidence, 0)} sure]]"
+    said = chrome.plain(f"{sure(row.confidence)} sure")
+    return f"{chrome.plain(row.prediction)}  \n:small[:gray[{said}]]"
 
 
 def _told(text: str | None, kept_back: bool) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.viewmodels import concept_names
+from dashboard.viewmodels.concept_names import told_apart
 from dashboard.viewmodels.modes import ExamplePicture
 from dashboard.viewmodels.report_content import (
     CoveragePart,
@@ -22,7 +24,7 @@ from dashboard.viewmodels.reports import FileRow, MakingForm, MakingRow, ScopeCh
 from dashboard.views.bars import signed
 from dashboard.views.chrome import plain, sentence
 from dashboard.views.tables import table
-from dashboard.views.text import KINDS, STATES, firm, moment, plural, share, short
+from dashboard.views.text import KINDS, STATES, firm, moment, plural, share, short, sized
 
 FIRST = (
     "coverage", "accuracy", "sensitivity", "precision", "spurious_share", "agreement", "ece",
@@ -104,10 +106,10 @@ def ranking(rows: Sequence[SpuriousConcept]) -> None:
     if not rows:
         st.caption("No verdicts in this scope. Mark cues on the Review screen with Y, X or U.")
         return
-    shown = rows[:SHOWN]
+    shown, names = rows[:SHOWN], called(rows)
     table(
         {
-            "Concept": [row.name for row in shown],
+            "Concept": [names[row.concept_id] for row in shown],
             "Called spurious": [row.share.text.split(" (")[0] for row in shown],
             "95 % interval": [_ends(row.share) for row in shown],
             "Spurious / correct / unsure": [
@@ -125,7 +127,7 @@ def ranking(rows: Sequence[SpuriousConcept]) -> None:
 def _ends(figure: Figure) -> str:
     if figure.low is None or figure.high is None:
         return "\u2013"
-    return f"{share(figure.low, 0)} to {share(figure.high, 0)}"
+    return f"{100 * figure.low:.1f} to {share(figure.high)}"
 
 
 def _more(total: int) -> None:
@@ -133,10 +135,17 @@ def _more(total: int) -> None:
         st.caption(f"And {total - SHOWN:,} more: the files hold them all.")
 
 
-def concept_line(row: SpuriousConcept) -> None:
+def called(rows: Sequence[SpuriousConcept]) -> dict[str, str]:
+    """Names of the ranked concepts by id, those of one name with their numbers."""
+    return concept_names.by_id(
+        (row.concept_id, row.concept, row.dictionary, row.name) for row in rows
+    )
+
+
+def concept_line(row: SpuriousConcept, name: str) -> None:
     """Which concept the pictures below show."""
     st.markdown(
-        f"**{plain(row.name)}**: {plural(row.spurious, 'verdict')} spurious in "
+        f"**{plain(name)}**: {plural(row.spurious, 'verdict')} spurious in "
         f"{plural(row.cases, 'case')}"
     )
 
@@ -170,7 +179,9 @@ def not_reviewed(part: CoveragePart) -> None:
         _more(len(rows))
     if part.not_judged_first:
         named = part.not_judged_first[:8]
-        names, more = ", ".join(row.name for row in named), part.not_judged - len(named)
+        told = told_apart({row.concept: row.name for row in part.not_judged_first})
+        names = ", ".join(told[row.concept] for row in named)
+        more = part.not_judged - len(named)
         st.caption(
             f"Never judged, largest effect first: {plain(names)}"
             + (f" and {more:,} more" if more else "")
@@ -325,20 +336,6 @@ def file_line(row: FileRow, *, fresh: bool) -> None:
     gone = "" if row.there else f" :gray-badge[{ELSEWHERE if row.path is None else GONE}]"
     where = "" if row.small or not row.path else f" In the workspace: `{row.path}`."
     st.markdown(
-        f"{mark}**{plain(row.label)}**, {_size(row.size)}, {plain(row.by)}, {moment(row.at)}{gone}"
+        f"{mark}**{plain(row.label)}**, {sized(row.size)}, {plain(row.by)}, {moment(row.at)}{gone}"
         f"{where}  \n:gray[{plain(row.scope)} SHA-256 {row.sha256[:16]}...]"
     )
-
-
-def _size(size: int) -> str:
-    """Bytes as people say them.
-
-    >>> _size(900), _size(2_500_000)
-    ('900 B', '2.4 MB')
-    """
-    value = float(size)
-    for unit in ("B", "kB", "MB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GB"

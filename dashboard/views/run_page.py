@@ -1,5 +1,6 @@
 """Runs as tables and plots, from plain data."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import streamlit as st
 
 from dashboard.viewmodels import MetricRow, RunView
+from dashboard.viewmodels.concept_names import numbered
 from dashboard.viewmodels.runs import CurveView, StrategyScore, StrategyView
-from dashboard.views import curves, figures
+from dashboard.viewmodels.versions import VersionRow
+from dashboard.views import curves, figures, versions_page
 from dashboard.views.chrome import plain
 from dashboard.views.tables import table
-from dashboard.views.text import KINDS, STATES, change, lasted, moment, share, short
+from dashboard.views.text import KINDS, STATES, change, lasted, moment, share, short, sized
 
 MARKS = {
     "queued": ":material/schedule:",
@@ -36,12 +39,22 @@ def label(run: RunView) -> str:
 def kind(run: RunView) -> str:
     """What a run does, in a word or two."""
     if run.task:
-        return {"drift": "Drift check"}.get(run.task, run.task.capitalize())
+        return {"drift": "Drift check", "export": "Files"}.get(run.task, run.task.capitalize())
     return KINDS.get(run.kind, run.kind.capitalize())
 
 
-def heading(run: RunView, strategies: Mapping[str, str] | None = None) -> None:
-    """What it is and what it worked on."""
+def heading(
+    run: RunView,
+    strategies: Mapping[str, str] | None = None,
+    made: VersionRow | None = None,
+) -> None:
+    """What it is and what it worked on.
+
+    Args:
+        run: any run.
+        strategies: titles by key.
+        made: the version that it made, where there is one.
+    """
     st.header(f"{MARKS[run.state]} {plain(title(run))}", anchor=False)
     who = f" by {plain(run.requested_by)}" if run.requested_by else ""
     way = (strategies or {}).get(run.strategy, run.strategy)
@@ -55,11 +68,28 @@ def heading(run: RunView, strategies: Mapping[str, str] | None = None) -> None:
         if run.finished_at and run.started_at
         else ""
     )
+    stands = versions_page.stands(made) if made else run.result_state or ""
+    result = f"; result {short(run.result_version)}, {stands}" if run.result_version else ""
+    base = f"; from version {short(run.base_version)}" if run.base_version else ""
     st.caption(
         f"{STATES[run.state].capitalize()}{took}. Asked for{who}"
-        f"{f'; strategy: {plain(way)}' if way else ''}; from version "
-        f"{short(run.base_version)}{used}; result {short(run.result_version)}"
-        f"{f', {run.result_state}' if run.result_state else ''}."
+        f"{f'; strategy: {plain(way)}' if way else ''}{base}{used}{result}."
+    )
+
+
+def files(run: RunView) -> None:
+    """The files that a run made, with their sizes."""
+    made = _table(run.details.get("files"))
+    if not made:
+        st.caption("It made no file.")
+        return
+    table(
+        {
+            "File": [str(each.get("path", "")) for each in made],
+            "Format": [str(each.get("format", "")) for each in made],
+            "Size": [sized(int(_number(each.get("size")) or 0)) for each in made],
+        },
+        alt="Files that the run made, as they lie in the workspace",
     )
 
 
@@ -217,6 +247,7 @@ def details(run: RunView) -> None:
     """How well the rejected cues were recognised, and the groups that were balanced."""
     cues = _table(run.details.get("cues"))
     groups = _table(run.details.get("train_groups"))
+    names = _learnt(cues)
     left, right = st.columns(2, gap="medium")
     if cues:
         left.subheader(
@@ -227,7 +258,7 @@ def details(run: RunView) -> None:
         )
         table(
             {
-                "Cue": [str(cue.get("name", "")) for cue in cues],
+                "Cue": names,
                 "Quality (AUC)": [_figure(cue.get("heldback_auc")) for cue in cues],
                 "Regions": [cue.get("regions") for cue in cues],
             },
@@ -242,7 +273,6 @@ def details(run: RunView) -> None:
             "them. The weights make label and rejected cue independent, so that the refitted "
             "model gains nothing by leaning on the cue",
         )
-        names = [str(cue.get("name", "")) for cue in cues]
         table(
             {
                 "Label": [str(group.get("label", "")) for group in groups],
@@ -265,6 +295,22 @@ def _figure(value: Any) -> str:
 
 def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+def _learnt(cues: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the cues it learnt; of two that share one, the numbers of their concepts too.
+
+    >>> _learnt([{"name": "ruler", "concepts": [1, 27]}, {"name": "ruler", "concepts": [1]}])
+    ['ruler · no. 1, 27', 'ruler · no. 1']
+    """
+    often = Counter(str(cue.get("name", "")).casefold() for cue in cues)
+    found = []
+    for cue in cues:
+        name, concepts = str(cue.get("name", "")), cue.get("concepts")
+        if often[name.casefold()] > 1 and isinstance(concepts, list) and concepts:
+            name = numbered(name, ", ".join(map(str, concepts)))
+        found.append(name)
+    return found
 
 
 def _with(present: Any, names: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ ORDERS = {
 ROLES = {
     "expert": "Expert: looks, judges, notes, proposes",
     "annotator": "Annotator: also decides proposals, renames, locks",
-    "lead": "Lead: also settings, assignment, adjudication, members",
+    "lead": "Lead: also settings, assignment, adjudication, members, and which version decides",
     "removed": "No role given",
 }
 FIELDS = {

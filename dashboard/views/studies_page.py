@@ -15,7 +15,7 @@ from dashboard.viewmodels.studies import (
 from dashboard.views.agreement_page import interval, number, word
 from dashboard.views.chrome import plain
 from dashboard.views.tables import table
-from dashboard.views.text import moment, plural, share, short
+from dashboard.views.text import moment, plural, share, short, sure
 
 KINDS = {"study": "Case study", "hypothesis": "Hypothesis"}
 SOURCES = {
@@ -55,7 +55,7 @@ def pin_facts(pin: PinView, *, answers: bool) -> None:
     """What the model said of the case, who pinned it and when; with `answers` label and note."""
     parts = []
     if pin.prediction:
-        parts.append(f"Model says {plain(pin.prediction)} ({share(pin.confidence, 0)})")
+        parts.append(f"Model says {plain(pin.prediction)} ({plain(sure(pin.confidence))})")
     if pin.label and answers:
         parts.append(f"label {plain(pin.label)}")
     parts.append(f"pinned by {plain(pin.by)}, {plain(moment(pin.at))}")

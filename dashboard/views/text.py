@@ -1,10 +1,10 @@
 """Small words for figures: shares, hashes, times. Every figure gets its unit here."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 KINDS = {
     "reweight": "Reweighting", "finetune": "Fine-tuning", "discover": "Discovery",
-    "demo": "Demo project", "evaluate": "Check",
+    "demo": "Demo project", "evaluate": "Check", "drift": "Drift check",
 }  # fmt: skip
 STATES = {
     "queued": "waiting for the worker",
@@ -23,6 +23,19 @@ def share(value: float | None, digits: int = 1) -> str:
     ('98.8 %', '\u2013')
     """
     return "\u2013" if value is None else f"{100 * value:.{digits}f}\u202f%".replace("\u202f", " ")
+
+
+def sure(value: float | None) -> str:
+    """A confidence without decimals; it says 0 or 100 % only where it is exactly that.
+
+    >>> sure(0.974), sure(0.9987), sure(0.002), sure(1.0)
+    ('97 %', '>99 %', '<1 %', '100 %')
+    """
+    if value is not None and 0.995 <= value < 1:
+        return ">99 %"
+    if value is not None and 0 < value <= 0.005:
+        return "<1 %"
+    return share(value, 0)
 
 
 def change(before: float | None, after: float | None) -> str:
@@ -117,10 +130,33 @@ def moment(at: datetime | None) -> str:
     return f"{at.astimezone():%d %b %Y, %H:%M}" if at else "\u2013"
 
 
+def day(of: date) -> str:
+    """A day as `moment` writes it.
+
+    >>> day(date(2026, 11, 2))
+    '02 Nov 2026'
+    """
+    return f"{of:%d %b %Y}"
+
+
 def plural(count: int, one: str, many: str | None = None) -> str:
     """A count with its noun.
 
-    >>> plural(1, "case"), plural(2, "case")
-    ('1 case', '2 cases')
+    >>> plural(1, "case"), plural(1200, "case")
+    ('1 case', '1,200 cases')
     """
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def sized(size: int) -> str:
+    """Bytes as people say them.
+
+    >>> sized(900), sized(2_500_000)
+    ('900 B', '2.4 MB')
+    """
+    value = float(size)
+    for unit in ("B", "kB", "MB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GB"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.viewmodels.versions import (
+    HeldOut,
     LineageView,
     VersionDetail,
     VersionEventRow,
@@ -36,7 +37,45 @@ def kind(row: VersionRow) -> str:
 
 def option(row: VersionRow) -> str:
     """One version in a list to choose from."""
-    return f"{label(row)}, {moment(row.created_at)}, {row.state}"
+    return f"{label(row)}, {moment(row.created_at)}, {stands(row)}"
+
+
+def stands(row: VersionRow) -> str:
+    """What became of it: active, candidate, discarded, or in use until another took its place."""
+    if row.state == "candidate" and row.used_until is not None:
+        return f"was in use until {moment(row.used_until)}"
+    return row.state
+
+
+def waits(row: VersionRow) -> str:
+    """What there is to decide about a version that is neither active nor discarded."""
+    if row.used_until is not None:
+        return f"Version {short(row.hash)} {stands(row)}. It can be used again."
+    return f"Version {short(row.hash)} waits for your decision."
+
+
+def made_active(
+    rows: Sequence[VersionEventRow], former: str | None = None, *, lead: str = ""
+) -> VersionEventRow | None:
+    """Who last made a version the active one, when and why; nothing where nobody did.
+
+    Args:
+        rows: what was decided on the version, newest first.
+        former: hash of the version whose place it took; None for any.
+        lead: words before it.
+    """
+    acts = (each for each in rows if each.kind in ("activate", "rollback"))
+    act = next((each for each in acts if former in (None, each.former_hash)), None)
+    if act is None:
+        return None
+    did = "Made active" if act.kind == "activate" else "Made active again, by going back to it,"
+    why = (
+        f", with the reason: \u201c{plain(act.reason)}\u201d"
+        if act.reason
+        else ", without a reason"
+    )
+    st.caption(f"{lead}{did} by {plain(act.by or 'the app')} on {moment(act.at)}{why}.")
+    return act
 
 
 def heading(view: VersionDetail) -> None:
@@ -50,28 +89,36 @@ def heading(view: VersionDetail) -> None:
         else ""
     )
     st.caption(
-        f"{row.state.capitalize()}. {kind(row)}, seed {row.seed}, {moment(row.created_at)}{asked}"
+        f"{_sentence(stands(row))}. {kind(row)}, seed {row.seed}, {moment(row.created_at)}{asked}"
         f"{learnt}."
     )
 
 
-def facts(view: VersionDetail) -> None:
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}"
+
+
+def facts(view: VersionDetail, held_out: HeldOut) -> None:
     """Figures and fingerprints."""
     row = view.row
     accuracy, cases, came = st.columns([1, 1, 2])
     accuracy.metric(
-        "Accuracy", share(row.accuracy.value),
-        help="Share of the held-out cases with a label that are decided as labelled, as the store "
-        "keeps the decisions of this version",
+        "Accuracy", share(held_out.accuracy.value),
+        help="Share of this project's held-out cases with a label that are decided as labelled, "
+        "measured as runs and Groups do: cases whose verdicts taught this version are left out",
     )  # fmt: skip
-    accuracy.caption(f"95 % interval {interval(row.accuracy)}")
-    cases.metric("Held-out cases", f"{row.cases:,}", help="Cases behind the accuracy")
-    cases.caption(plain(row.split))
-    came.markdown("**Came from**", help="The versions before it, nearest first")
-    chain = " → ".join([short(row.hash), *(short(each.hash) for each in view.parents)])
+    if held_out.cases:
+        accuracy.caption(f"95 % interval {interval(held_out.accuracy)}")
+    cases.metric("Held-out cases", f"{held_out.cases:,}", help="Cases behind the accuracy")
+    cases.caption(plain(" ".join(filter(None, [held_out.split, _sentence(held_out.note)]))))
+    came.markdown("**Came from**", help="The versions before it, the first one first")
+    line = (*reversed(view.parents), row)
+    chain = " → ".join(short(each.hash) for each in line)
     came.markdown(f"{chain}" if view.parents else "It is the first version.")
     if view.children:
         came.caption(f"Made from it: {', '.join(short(each.hash) for each in view.children)}")
+    if row.cases and row.cases != held_out.cases:
+        st.caption(plain(built(row, held_out)))
     with st.expander("Fingerprints"):
         table(
             {
@@ -83,6 +130,16 @@ def facts(view: VersionDetail) -> None:
             alt="Fingerprints of the version",
         )  # fmt: skip
         st.caption("The same data, verdicts, settings and seed give the same fingerprints.")
+
+
+def built(row: VersionRow, held_out: HeldOut) -> str:
+    """What was measured when the version was made, where that was on other images than now."""
+    beyond = row.cases > held_out.cases > 0
+    where = "images that are not all in this project" if beyond else "images"
+    return (
+        f"When it was built: {share(row.accuracy.value)} right of {row.cases:,} held-out {where} "
+        f"({row.split}). The figure above is that of this project's images."
+    )
 
 
 def events(rows: Sequence[VersionEventRow]) -> None:

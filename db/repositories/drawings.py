@@ -41,10 +41,12 @@ class DrawingRepository(Repository):
 
         Args:
             points: (x, y) in fractions of the image; a box has two corners, a lasso three or more.
-            cue_id: the cue of this case that it speaks of.
+            cue_id: the cue of this case that it speaks of; None for kind "spurious", which stands
+                for what no cue shows.
             created_at: when it was drawn (imports); by default now.
 
-        Raises InvalidValue for impossible points, Conflict where the id came with other content.
+        Raises InvalidValue for impossible points or a cue that does not fit, Conflict where the id
+        came with other content.
         """
         content: dict[str, Any] = {
             "case_id": case_id,
@@ -57,6 +59,8 @@ class DrawingRepository(Repository):
             "removes": None,
             "undoes": None,
         }
+        if cue_id is not None and kind == "spurious":
+            raise InvalidValue("a place that must not count speaks of no cue: judge the cue itself")
         if cue_id is not None and self._part("cue", cue_id, Cue.case_id).case_id != case_id:
             raise InvalidValue("a drawing can only speak of a cue of the same case")
         return self._append(id, content, created_at)

@@ -198,6 +198,17 @@ class HomeReads(Repository):
             found += [build(ConceptClassCount, row) for row in self._session.execute(query)]
         return tuple(found)
 
+    def elsewhere(self, project_id: str, version_id: str) -> int:
+        """Verdicts of a project that stand on the cases of its other versions."""
+        stands = standing_verdicts(Verdict.project_id == project_id)
+        query = (
+            select(func.count())
+            .select_from(stands)
+            .join(Case, Case.id == stands.c.case_id)
+            .where(Case.version_id != version_id)
+        )
+        return int(self._session.scalar(query) or 0)
+
     def spurious_share(self, project_id: str) -> ShareSums:
         """Sums over cases for the share of the standing verdicts that say spurious."""
         stands = standing_verdicts(Verdict.project_id == project_id)

@@ -80,6 +80,16 @@ class App:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """A process stands still meanwhile, wherever it is; nothing that it does can be missed."""
+        process = self._processes[name]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """End what was started."""
         for process in self._processes.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ from playwright.sync_api import expect
 
 from dashboard.components.viewer import Ack, Study
 from dashboard.viewmodels import NoteView
+from dashboard.viewmodels.marks import DrawingView
 from tests import fakes
 from tests.e2e.desk_page import DeskPage, softmax
 
@@ -298,6 +300,36 @@ class TestPictureAndTree:
         assert all(0 <= at <= 1 for point in event["points"] for at in point)
         desk.page.get_by_role("tab", name="Notes (1)").click()
         expect(desk.page.locator(".mark")).to_contain_text("wrong part")
+
+    def test_a_place_that_must_not_count_stands_alone(self, desk: DeskPage) -> None:
+        """Drawn and answered by keys alone, while a cue is chosen; it speaks of no cue."""
+        case = desk.case()
+        desk.show(case)
+        expect(desk.page.locator(".canvas")).to_have_attribute("data-picture", case.image_id)
+        desk.press("i")
+        desk.page.locator(".canvas").focus()
+        for key in ("ArrowLeft", "Enter", *["ArrowRight"] * 8, *["ArrowDown"] * 6, "Enter"):
+            desk.page.keyboard.press(key)
+        question = desk.page.get_by_role("dialog", name="What did you mark?")
+        choices = question.locator(".pick")
+        expect(choices).to_have_count(4)
+        last = question.get_by_role("button", name="Must not count")
+        expect(last).to_contain_text("an artefact, a marking, a device")
+        expect(last).to_have_attribute("title", re.compile("For what no cue shows"))
+        desk.press("4")
+        (event,) = desk.sent()
+        assert (event["kind"], event["drawing"], event["shape"]) == ("draw", "spurious", "box")
+        assert event["cue_id"] is None
+        desk.page.get_by_role("tab", name="Notes (1)").click()
+        expect(desk.page.locator(".mark")).to_contain_text("Drawing, must not count")
+        kept = DrawingView(
+            event["id"], "spurious", "box", tuple(map(tuple, event["points"])), "", None, "you",
+            WHEN,
+        )  # fmt: skip
+        desk.show(replace(case, drawings=(kept,)), {event["id"]: Ack(True)})
+        expect(desk.page.locator(".mark")).to_contain_text("Drawing, must not count")
+        desk.page.get_by_role("button", name="Erase").click()
+        assert desk.sent()[-1]["drawing_id"] == event["id"]
 
     def test_a_drawing_can_be_dropped_and_an_old_one_erased(self, desk: DeskPage) -> None:
         desk.services.review.draw(

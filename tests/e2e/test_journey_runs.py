@@ -80,11 +80,14 @@ def starts(page: Page) -> None:
 def cancels_and_resumes(scene: Scene, page: Page) -> None:
     """Cancelled in the middle, resumed; then its worker dies, and another takes it up."""
     expect(page.get_by_text(re.compile("[1-9][0-9]? %")).first).to_be_visible()
+    expect(page.get_by_text("Running. Asked for by Ada")).to_be_visible()
+    expect(page.get_by_text("Waiting for the worker")).to_have_count(0)
     page.get_by_role("button", name="Cancel the run").click()
     expect(page.get_by_text("The run was cancelled.")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("progressbar")).to_be_visible()
     expect(page.get_by_text(re.compile("[1-9][0-9]? %")).first).to_be_visible()
+    expect(page.get_by_text("Running. Asked for by Ada")).to_be_visible()
     scene.app.kill("worker")
     scene.app.start_worker()
     expect(page.get_by_text("waits for your decision")).to_be_visible(timeout=PATIENCE)
@@ -180,7 +183,7 @@ def test_a_column_a_drift_check_and_a_fine_tuning(stickers: Scene) -> None:
     page = stickers.arrives("Ada", "groups?column=sticker").page
     calls_a_column_spurious(page)
     finds_drift(page, stickers.app.url)
-    fine_tunes(page, stickers.app.url)
+    fine_tunes(stickers, page)
     assert len(stickers.world.services.versions.list(stickers.world.project_id)) == 2
 
 
@@ -217,9 +220,9 @@ def finds_drift(page: Page, url: str) -> None:
     assert serious(page) == []
 
 
-def fine_tunes(page: Page, url: str) -> None:
+def fine_tunes(scene: Scene, page: Page) -> None:
     """A short fine-tuning, with curves while it works and figures when it is done."""
-    page.goto(f"{url}/runs?run=new")
+    page.goto(f"{scene.app.url}/runs?run=new")
     page.get_by_role("radio", name="Fine-tune").click()
     passes = page.get_by_role("spinbutton", name=re.compile("^Passes"))
     passes.fill("3")
@@ -227,6 +230,29 @@ def fine_tunes(page: Page, url: str) -> None:
     drawn(page)
     page.get_by_role("button", name="Start the run").click()
     expect(page.get_by_role("heading", name="Fine-tuning, seed 0")).to_be_visible()
+    watches_its_curves(scene, page)
     expect(page.get_by_text("waits for your decision")).to_be_visible(timeout=PATIENCE)
     section(page, "Curves")
     expect(page.get_by_label(re.compile("^Curve of ")).first).to_be_visible()
+
+
+def watches_its_curves(scene: Scene, page: Page) -> None:
+    """The page shows a curve of a run that is at work, without being asked to.
+
+    The worker is frozen once it has written points, so the page has all the time it wants. It has
+    four steps to go then, each of which waits before it works.
+    """
+    runs, project = scene.world.services.runs, scene.world.project_id
+    run = next(run for run in runs.list(project) if run.kind == "finetune")
+    while not runs.curves(run.id):
+        assert runs.get(run.id).state in ("queued", "running")
+        page.wait_for_timeout(50)
+    with scene.app.frozen("worker"):
+        assert runs.get(run.id).state == "running"
+        series = {curve.series: curve for curve in runs.curves(run.id)}
+        step, _ = series["train.loss"].points[-1]
+        loss = rf"^Curve of loss over the steps: Loss, training from [^;]* at step {step}\b"
+        expect(page.get_by_label(re.compile(loss))).to_be_visible()
+        expect(page.get_by_role("progressbar")).to_be_visible()
+        expect(page.get_by_role("button", name="Cancel the run")).to_be_visible()
+        expect(page.get_by_text("waits for your decision")).to_have_count(0)

@@ -254,6 +254,22 @@ class TestDrawing:
         assert told(page)["erased"] == ["d1"]
         assert told(page)["drawn"] == []
 
+    def test_what_must_not_count_is_crossed_and_said_in_words(self, page: Page) -> None:
+        """Never by colour alone: a pattern of its own, a word on the picture, words in the tip."""
+        box = [[0.3, 0.3], [0.6, 0.6]]
+        inside = {}
+        for kind in ("here", "wrong-part", "spurious"):
+            show(page, case(2, drawings=[drawing("d1", kind, box)]), on=0)
+            frame(page)
+            inside[kind] = np.array(
+                [pixel(page, x, 0.5) for x in np.linspace(0.35, 0.55, 60)], dtype=float
+            )
+        bare, lines, crossed = (inside[kind] for kind in ("here", "wrong-part", "spurious"))
+        assert np.abs(crossed - bare).max() > 80
+        assert np.abs(crossed - lines).max() > 80
+        page.mouse.move(*place(page, 0.45, 0.45))
+        expect(page.locator(".tip")).to_contain_text("must not count")
+
     def test_what_was_stored_is_no_longer_pending(self, page: Page) -> None:
         page.get_by_role("button", name="Box").click()
         drag(page, (0.2, 0.3), (0.6, 0.7))

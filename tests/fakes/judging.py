@@ -83,7 +83,8 @@ def guard(*, bad: bool) -> GuardView:
         said = "Held-out figures got worse by more than the project allows."
     else:
         said = "Held-out figures stay within what the project allows to be lost (3.0 points)."
-    return GuardView(not bad, True, TOLERANCE, said, (rail,))
+    asks = "To use this version all the same, write down why." if bad else ""
+    return GuardView(not bad, True, TOLERANCE, said, (rail,), asks)
 
 
 def _split(book: Book, split: str, cases: int) -> SplitView:

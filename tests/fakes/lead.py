@@ -15,6 +15,7 @@ from dashboard.services.success_measures import MEASURES, PRESETS
 from dashboard.viewmodels.decisions import DecisionEntry, DecisionFilter, EvidenceLink
 from dashboard.viewmodels.home import (
     AgreementPoint,
+    Anew,
     CoveragePart,
     CriteriaView,
     DayOfWork,
@@ -259,6 +260,7 @@ class FakeHome:
                           ("drift", (("check", uid("drift", 0)),))),
             ),
             schedules=tuple(self._schedules.rows), as_of=START, took=0.1,
+            anew=Anew("ab12cd34ef56ab12", START, 64),
         )  # fmt: skip
 
     def history(self, project_id: str) -> HistoryView:

@@ -67,7 +67,10 @@ FINETUNE = (
     OptionView("what", "What is trained", "", "Which part of the encoder may change", "choice",
                "lora", choices=(("lora", "Low-rank adapters"), ("last", "The last blocks"))),
     OptionView("epochs", "Passes over the images", "passes", "More is slower", "whole", 8, 1, 200),
-    OptionView("rate", "Learning rate", "", "Size of a step", "number", 1e-4, 1e-7, 1.0),
+    OptionView("rate", "Learning rate", "", "Size of a step", "number", 1e-4, 1e-7, 1.0,
+               extra=True),
+    OptionView("rank", "Size of the adapters", "", "Adapters only", "whole", 8, 1, 256,
+               extra=True, only=("what", "lora")),
     OptionView("bf16", "Half precision", "", "Faster where the processor can", "switch", False),
 )  # fmt: skip
 
@@ -158,7 +161,7 @@ class FakeRuns:
 
     def cancel(self, run_id: str, *_: Any) -> RunView:
         return self.set(
-            run_id, state="cancelled", resumable=True, checkpoint="after step 120 of 400"
+            run_id, state="cancelled", resumable=True, checkpoint="goes on at 30 %: step 120 of 400"
         )
 
     def restart(
@@ -221,6 +224,7 @@ def evidence(book: Book, spurious: int) -> EvidenceView:
         ),
         ready=spurious > 0,
         why_not="" if spurious else "Mark at least one cue as spurious first (Review, key X).",
+        places=1,
     )  # fmt: skip
 
 

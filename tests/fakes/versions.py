@@ -9,6 +9,7 @@ from core.errors import InsightError
 from dashboard.viewmodels.judgement import Estimate, GuardView, JudgementView
 from dashboard.viewmodels.versions import (
     EventKind,
+    HeldOut,
     LineageEdge,
     LineageNode,
     LineageView,
@@ -39,6 +40,7 @@ class FakeVersions:
         self._book = book
         self.made = [_Made(_row(uid("version", 0), BASE, None, "discover", "active", 0))]
         self.given: list[VersionEventRow] = []
+        self.barred = ""  # why nobody may decide; "" where everybody may
 
     def add(self, hash: str, *, state: str = "candidate", bad: bool = False) -> VersionRow:
         """A further version, made from the first one."""
@@ -66,6 +68,15 @@ class FakeVersions:
             None if active else self.guard(version_id), not active,
             row.state == "candidate", "demo", "5c" * 32, "0.1.0",
         )  # fmt: skip
+
+    def held_out(self, version_id: str) -> HeldOut:
+        """On other images than those it was built on, as the demo's first version."""
+        row = self._find(version_id).row
+        value = (row.accuracy.value or 0.0) + 0.01
+        return HeldOut(Estimate(value, value - 0.03, value + 0.02), 400, "reversed, test")
+
+    def why_not(self, project_id: str, reviewer_id: str) -> str:
+        return self.barred
 
     def events(self, project_id: str) -> tuple[VersionEventRow, ...]:
         return tuple(reversed(self.given))
@@ -138,6 +149,8 @@ class FakeVersions:
         self, id: str, version_id: str, reviewer_id: str, reason: str, based_on: str | None,
         kind: EventKind,
     ) -> VersionRow:  # fmt: skip
+        if self.barred:
+            raise InsightError(self.barred)
         found = self._find(version_id)
         if any(each.id == id for each in self.given):
             return found.row
@@ -146,8 +159,9 @@ class FakeVersions:
             raise Conflict("another version became active meanwhile")
         if found.bad and not reason:
             raise ReasonNeeded("held-out figures got worse: write down why it shall be used")
-        former.row = replace(former.row, state="candidate")
-        found.row = replace(found.row, state="active")
+        at = START + timedelta(days=1, minutes=len(self.given))
+        former.row = replace(former.row, state="candidate", used_until=at)
+        found.row = replace(found.row, state="active", used_until=None)
         self._note(id, kind, found.row, former.row, reviewer_id, reason)
         return found.row
 

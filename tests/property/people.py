@@ -202,7 +202,7 @@ class Play:
             id=self._id(),
             case_id=self.desk.cases[at],
             reviewer_id=self.desk.people[deed.who],
-            kind=("missed", "wrong-part", "here")[deed.how % 3],
+            kind=("missed", "wrong-part", "here", "spurious")[deed.how % 4],
             shape="box",
             points=((0.1, 0.1), (0.5, 0.5)),
         )

@@ -103,7 +103,10 @@ def test_sets_of_classes_in_words() -> None:
     assert words.held(some, 3) == "naevus, melanoma"
     assert words.held(some, 2) == "any class"
     assert words.held(many, 3) == "2 of 3 classes"
-    assert words.held_in_full(some) == "Cannot be ruled out at 90 %: naevus, melanoma. Checked."
+    assert words.held_in_full(some) == (
+        "Answer set of 90 %: naevus, melanoma. Checked. A class outside it is not excluded for "
+        "this very case."
+    )
     assert words.held_in_full(None) == ""
 
 

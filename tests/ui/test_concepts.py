@@ -331,7 +331,7 @@ class TestPictures:
         _, where = concept_figures.positions(
             PositionsView((3, 3), (0, 0, 0, 0, 0, 0, 0, 0, 0.8), 5)
         )
-        assert "lower right 80 %" in where
+        assert "lower right 80\xa0%" in where
         assert "5 images" in where
 
     def test_nested_boxes_keep_every_ancestor_and_escape_names(self) -> None:

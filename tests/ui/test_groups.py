@@ -38,7 +38,7 @@ class TestFigures:
         rows = at.table[0].value
         assert rows["camera"][0] == "phone"
         assert rows["Cases"][3] == r"6 \(few\)"
-        assert rows["Too sure by"][0] == r"\+17\.0 points"
+        assert rows["Too sure by"][0] == "\\+17\\.0\xa0points"
         (alt,) = (each.proto.alt for each in at.get("plotly_chart"))
         assert "phone 71.0 % of 122, differs from the others" in alt
         assert "scanner 67.0 % of 6, few cases" in alt

@@ -54,6 +54,12 @@ class TestFigures:
         ):  # fmt: skip
             assert expected in found, expected
 
+    def test_a_version_made_active_says_what_is_kept(self) -> None:
+        at, _ = opened("home")
+        said = plain_texts(at)
+        assert "Version ab12cd34ef is in use since" in said
+        assert "64 verdicts on other versions are kept; in runs they go on counting" in said
+
     def test_by_week(self) -> None:
         at, _ = opened("home")
         at.segmented_control(key="home-by").set_value("By week")

@@ -20,6 +20,7 @@ from dashboard.components.events import (
     VerdictGiven,
     parse_events,
 )
+from dashboard.components.picture import drawings_part
 from dashboard.screens.context import Sitting
 from dashboard.screens.desk import Wish, going_to, handle
 from dashboard.services.project_settings import parse
@@ -130,6 +131,19 @@ def test_a_drawing_is_kept_and_erased_and_undone(sitting: Sitting) -> None:
     handle(sitting, [undo])
     assert [each.id for each in shown(sitting).drawings] == [drawn.id]
     assert sitting.state.answers[undo.id].message == "Undone: your drawing."
+
+
+def test_a_place_that_must_not_count_is_kept_without_a_cue(sitting: Sitting) -> None:
+    (drawn,) = parse_events(
+        [{**DRAWING, "case_id": CASE, "drawing": "spurious", "note": "a ruler"}]
+    )
+    handle(sitting, [drawn])
+    (stands,) = shown(sitting).drawings
+    assert (stands.kind, stands.cue_id, stands.note) == ("spurious", None, "a ruler")
+    (part,) = drawings_part(shown(sitting))
+    assert (part["kind"], part["letter"]) == ("spurious", "")
+    handle(sitting, [UndoAsked(str(uuid4()), CASE)])
+    assert shown(sitting).drawings == ()
 
 
 def test_undo_goes_back_through_words_of_every_kind(sitting: Sitting) -> None:
@@ -254,6 +268,7 @@ WORD = {
     "item",
     [
         DRAWING,
+        {**DRAWING, "drawing": "spurious"},
         WORD,
         {**ID, "kind": "undo"},
         {**ID, "kind": "erase", "drawing_id": str(uuid4())},

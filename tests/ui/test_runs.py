@@ -60,7 +60,7 @@ class TestStart:
         at, _ = with_verdict()
         said = plain_texts(at)
         assert "1 spurious verdict" in said
-        assert "3 drawn regions" in said
+        assert "3 drawn regions (1 rejected place among them)" in said
         assert "the rejected column camera" in said
         assert "Dr Coin's words are as good as guessing." in at.warning[0].value.replace("\\", "")
         assert "People are even on 1 cue" in said
@@ -97,8 +97,23 @@ class TestStart:
         button(at, "Start the run")
         (found,) = services.book.runs.values()
         assert found.kind == "finetune"
-        wanted = {"what": "lora", "epochs": 3, "rate": 1e-4, "bf16": True}
+        wanted = {"what": "lora", "epochs": 3, "rate": 1e-4, "rank": 8, "bf16": True}
         assert services.runs.asked[found.id] == wanted
+
+    def test_what_few_need_stands_apart_and_what_means_nothing_is_not_asked(self) -> None:
+        at, services = with_verdict()
+        at.segmented_control(key="run-way").set_value("Fine-tune")
+        run(at)
+        (more,) = (each for each in at.expander if each.label == "More settings")
+        assert {each.label for each in more.number_input} == {
+            "Learning rate", "Size of the adapters",
+        }  # fmt: skip
+        at.selectbox(key="option-Fine-tune--what").set_value("last")
+        run(at)
+        assert "Size of the adapters" not in {each.label for each in at.number_input}
+        button(at, "Start the run")
+        (found,) = services.book.runs.values()
+        assert "rank" not in services.runs.asked[found.id]
 
     def test_a_refusal_is_a_sentence(self) -> None:
         at, services = with_verdict()
@@ -131,6 +146,21 @@ class TestWatch:
         (event,) = services.versions.events("")
         assert (event.kind, event.by, event.reason) == ("activate", "Ada", "")
 
+    def test_the_heading_goes_with_the_run(self) -> None:
+        at, services = app(screen="runs")
+        run_id = services.runs.start_finetune(id=str(uuid4()), project_id="", reviewer_id=None).id
+        services.runs.hold = True
+        run(at)
+        said = plain_texts(at)
+        assert "Waiting for the worker" in said
+        assert "result" not in said  # there is none yet
+        services.runs.set(run_id, state="running", progress=0.5, snapshot_hash="77aa" * 16)
+        run(at)
+        said = plain_texts(at)
+        assert "Running. Asked for by Dr Example" in said
+        assert "snapshot 77aa77aa77" in said
+        assert "Waiting for the worker" not in said
+
     def test_a_running_one_shows_its_curves_and_can_be_cancelled(self) -> None:
         at, services = app(screen="runs")
         judged(services)
@@ -154,7 +184,7 @@ class TestWatch:
             services.runs.cancel(run_id)
             services.runs.hold = True
             run(at)
-            assert "It would go on after step 120 of 400." in plain_texts(at)
+            assert "Resumed, it goes on at 30 %: step 120 of 400." in plain_texts(at)
             button(at, label)
             assert services.book.runs[run_id].state == "queued"
             assert services.book.runs[run_id].progress == progress
@@ -177,6 +207,45 @@ class TestWatch:
         run(at)
         assert state in at.warning[0].value
         assert any(each.label == "Start it again" for each in at.button)
+
+
+class TestOtherWork:
+    """Exports and checks for drift are runs that change no model."""
+
+    def test_they_are_not_listed_and_not_opened_by_themselves(self) -> None:
+        at, services, run_id = done()
+        for n, task in enumerate(("export", "drift")):
+            services.runs.start_finetune(id=f"{task}-{n}", project_id="", reviewer_id=None)
+            services.runs.set(f"{task}-{n}", kind="evaluate", task=task, state="succeeded")
+        del at.query_params["run"]
+        run(at)
+        listed = {each.key for each in at.button if each.key and each.key.startswith("run-")}
+        assert listed == {"run-new", f"run-{run_id}"}
+        assert "Worst-group accuracy" in {metric.label for metric in at.metric}
+
+    def test_an_export_says_what_it_made_and_where(self) -> None:
+        at, services = app(screen="runs", run="export-1")
+        services.runs.start_finetune(id="export-1", project_id="", reviewer_id=None)
+        made = {"path": "exports/demo/report.html", "format": "html", "size": 2_500_000}
+        services.runs.set(
+            "export-1", kind="evaluate", task="export", state="succeeded",
+            details={"files": [made]},
+        )  # fmt: skip
+        run(at)
+        (files,) = (table.value for table in at.table)
+        assert list(files["Size"]) == [r"2\.4 MB"]
+        assert files["File"][0].replace("\\", "") == "exports/demo/report.html"
+        (link,) = at.get("page_link")
+        assert link.proto.page.endswith("report")
+
+    def test_a_check_for_drift_leads_to_its_screen(self) -> None:
+        at, services = app(screen="runs", run="drift-1")
+        services.runs.start_finetune(id="drift-1", project_id="", reviewer_id=None)
+        services.runs.set("drift-1", kind="evaluate", task="drift", state="succeeded")
+        run(at)
+        (link,) = at.get("page_link")
+        assert link.proto.page.endswith("drift")
+        assert link.proto.query_string == "check=drift-1"
 
 
 class TestResult:

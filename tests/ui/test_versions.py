@@ -31,8 +31,12 @@ class TestOne:
     def test_the_active_one_is_shown_first_with_its_figures(self) -> None:
         at, _, _ = with_two()
         accuracy = at.metric[0]
-        assert (accuracy.label, accuracy.value) == ("Accuracy", "94.0 %")
-        assert "95 % interval 92.0 to 95.6 %" in plain_texts(at)
+        assert (accuracy.label, accuracy.value) == ("Accuracy", "95.0 %")
+        assert "95 % interval 92.0 to 97.0 %" in plain_texts(at)
+        assert (
+            "When it was built: 94.0 % right of 849 held-out images that are not all in this "
+            "project" in plain_texts(at)
+        )
         assert any("is the active one" in each.value for each in at.success)
         assert all(metric.help for metric in at.metric)
 
@@ -63,6 +67,37 @@ class TestOne:
         button(at, "Use this version")
         assert services.versions.events("")[0].reason == "worth it"
 
+    def test_who_may_not_decide_sees_why_and_cannot_press(self) -> None:
+        at, services, _ = with_two(version=SECOND)
+        services.versions.barred = "This needs the role lead in this project; yours is expert."
+        run(at)
+        verbs = {each.label: each for each in at.button}
+        assert verbs["Use this version"].disabled
+        assert verbs["Discard it"].disabled
+        assert verbs["Use this version"].help == services.versions.barred
+        assert services.versions.barred in plain_texts(at)
+        assert not at.text_input  # nothing to write a reason for
+
+    def test_who_may_not_decide_cannot_go_back(self) -> None:
+        at, services, _ = with_two(version=SECOND)
+        button(at, "Use this version")
+        services.versions.barred = "This needs the role lead in this project; yours is expert."
+        run(at)
+        assert next(each for each in at.button if each.label == "Go back to it").disabled
+
+    def test_one_that_was_in_use_says_until_when(self) -> None:
+        at, _, _ = with_two(version=SECOND)
+        button(at, "Use this version")
+        button(at, "Go back to it")
+        said = plain_texts(at)
+        assert "Version 4be0c2d14b was in use until" in said
+        assert "It can be used again" in said
+        assert "waits for your decision" not in said
+
+    def test_the_line_of_versions_reads_in_time(self) -> None:
+        at, _, _ = with_two(version=SECOND)
+        assert "9f3c1ab79f → 4be0c2d14b" in plain_texts(at)
+
     def test_discard(self) -> None:
         at, services, second = with_two(version=SECOND)
         button(at, "Discard it")
@@ -88,6 +123,20 @@ class TestCompare:
         before, after = at.selectbox
         assert (before.value, after.value) == (BASE, SECOND)
         assert any(m.label == "Worst-group accuracy" for m in at.metric)
+
+    def test_a_reason_is_asked_for_only_before_the_decision(self) -> None:
+        at, services, second = with_two(bad=True, part="Compare")
+        asked = "To use this version all the same, write down why."
+        assert asked in plain_texts(at)
+        services.versions.activate(
+            id=str(uuid4()), version_id=second, reviewer_id=services.review.sign_in("Ada"),
+            reason="the ruler is gone",
+        )  # fmt: skip
+        run(at)
+        assert asked not in plain_texts(at)
+        assert "got worse by more than the project allows" in plain_texts(at)
+        assert "Version 4be0c2d14b: Made active by Ada on" in plain_texts(at)
+        assert "with the reason: “the ruler is gone”" in plain_texts(at)
 
     def test_any_two_and_in_the_address(self) -> None:
         at, services, _ = with_two(part="Compare")

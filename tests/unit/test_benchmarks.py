@@ -26,7 +26,7 @@ def test_figures_and_targets_by_hand(tmp_path: Path) -> None:
     assert body["seeds"] == [0, 1]
     assert "python" in body["versions"]
     assert body["metrics"]["a"] == {
-        "mean": pytest.approx(0.6), "min": 0.5, "max": 0.7, "unit": "share",
+        "mean": pytest.approx(0.6), "min": 0.5, "max": 0.7, "values": [0.5, 0.7], "unit": "share",
         "target": "mean >= 0.6", "holds": True,
     }  # fmt: skip
     assert body["metrics"]["b"]["holds"] is False

@@ -33,10 +33,12 @@ def test_rails_in_words() -> None:
     assert view.broken
     assert view.sentence == (
         "Accuracy on the split test: 5.0 points are lost, more than the 3 this project allows; "
-        "with so few cases it may be anything from +1.0 to +9.0."
+        "with so few cases it may be a loss of 1.0 to 9.0 points."
     )
     clear = words.rail_view(Rail("test", "accuracy", 0.05, 0.04, 0.06, 0.03))
-    assert "anything" not in clear.sentence
+    assert "may be" not in clear.sentence
+    either = words.rail_view(Rail("test", "accuracy", 0.04, -0.012, 0.071, 0.03))
+    assert "anything from a gain of 1.2 to a loss of 7.1 points" in either.sentence
     kept = words.rail_view(Rail("reversed", "worst_group", 0.02, None, None, 0.025))
     assert kept.sentence == (
         "Worst-group accuracy on the split reversed: 2.0 points are lost; this project allows 2.5."
@@ -59,7 +61,7 @@ def test_rails_of_figures_that_grow_in_words() -> None:
     assert not unsure.broken
     assert unsure.sentence == (
         "Calibration error on the split test: grew by 5.0 points, but not clearly by more than the "
-        "3 allowed (it may be anything from +1.0 to +9.0)."
+        "3 allowed (it may be a growth of 1.0 to 9.0 points)."
     )
     sure = words.rail_view(Rail("test", "ece", 0.05, 0.04, 0.06, 0.03))
     assert sure.broken
@@ -72,6 +74,8 @@ def test_a_guard_says_what_is_asked_for() -> None:
     guard = words.guard_view((broken, fine), 0.03)
     assert (guard.passed, guard.measured, len(guard.breaches)) == (False, True, 1)
     assert guard.sentence.startswith("1 of 2 watched figures")
+    assert guard.asks == words.ASKS
+    assert words.guard_view((fine,), 0.03).asks == ""
     assert words.guard_view((fine,), 0.03).passed
     unknown = words.guard_view((), 0.03)
     assert (unknown.passed, unknown.measured) == (True, False)

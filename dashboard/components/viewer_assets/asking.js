@@ -3,6 +3,7 @@
 import { inFull } from "./dom.js"
 
 const NEW = "" // the choice "a new case study"
+const ALONE = ["missed", "spurious"] // what speaks of no cue
 
 export class Asking {
   constructor(prompt, judging, say) {
@@ -51,16 +52,18 @@ export class Asking {
     })
   }
 
-  // A shape was drawn: what does it say?
+  // A shape was drawn: what does it say? What no cue shows and must not count stands alone, also where a cue is chosen.
   drawn(model, shape, cue, low, cancel) {
     const choices = [{ text: "A sign the model missed", value: "missed" }]
     if (cue) {
       choices.push({ text: `The wrong part of ${cue.letter}, ${inFull(cue)}`, value: "wrong-part" })
       choices.push({ text: `Here: where ${cue.letter}, ${inFull(cue)}, really is`, value: "here" })
     } else choices.push({ text: "Look here", value: "here" })
+    choices.push({ text: "Must not count: an artefact, a marking, a device", value: "spurious",
+      title: "For what no cue shows. Where a cue shows it, call that cue spurious (key X)" })
     this.prompt.show({
       title: "What did you mark?", choices, low, fields: [{ name: "note", label: "Note", placeholder: "optional; then pick one above" }],
-      pick: (kind, { note }) => this.judging.draw(shape, kind, kind === "missed" ? null : cue?.id ?? null, note),
+      pick: (kind, { note }) => this.judging.draw(shape, kind, ALONE.includes(kind) ? null : cue?.id ?? null, note),
       cancel,
     })
   }

@@ -70,7 +70,7 @@ export class Head {
     meter.firstChild.style.width = `${100 * team}%`
     meter.lastChild.style.width = `${100 * share}%`
     this.progress.replaceChildren(meter, `you ${place.mine_done} \u00b7 team ${place.team_done} of ${place.total}`)
-    this.progress.title = `You gave a word on ${place.mine_done} cases; ${place.team_done} of ${place.total} have as many words as wanted`
+    this.progress.title = `Of the ${place.total} cases of the version in use, you gave a word on ${place.mine_done}; on ${place.team_done}, as many people as wanted gave one (a case that several people are to read waits for all of them). Words on other versions are kept and count in runs.`
   }
 
   // How many answers wait.
@@ -101,7 +101,7 @@ function told(model) {
     fact("Confidence", sure, el("span", { class: "sure", text: percent(model.confidence) }), " ", meter),
     model.trust ? fact("Explanation", `How far the explanation as a whole can be relied on: ${model.trust.value.toFixed(2)} of 1. The concepts account for ${percent(model.reconstruction)} of what the encoder sees.`, trustDots(model.trust), ` ${model.trust.word}`) : "",
     model.label ? truth(model) : "",
-    model.set_text ? fact("Not ruled out", model.set_note, model.set_text) : "",
+    model.set_text ? fact("Answer set", model.set_note, model.set_text) : "",
     others.length ? fact("Then", `Calibrated confidence of the other classes: ${others.join(", ")}`, `${others[0]}${others.length > 1 ? `, ${others.length - 1} more` : ""}`) : "",
   ]
 }

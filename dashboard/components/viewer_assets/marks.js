@@ -1,8 +1,8 @@
 // What was put on the case besides verdicts: notes and drawings, with what is still on its way.
 
 import { button, el } from "./dom.js"
+import { DRAWN } from "./paint.js"
 
-const DRAWN_AS = { missed: "missed sign", "wrong-part": "wrong part", here: "here" }
 const KINDS = { note: "Note", "what-if": "What if", hypothesis: "Hypothesis" }
 
 export class Marks {
@@ -28,18 +28,18 @@ export class Marks {
     const gone = new Set(mine.filter((event) => event.kind === "erase").map((event) => event.drawing_id))
     const letter = (id) => model.cues.find((cue) => cue.id === id)?.letter
     const rows = [
-      ...mine.filter((event) => event.kind === "draw").map((event) => item(`Drawing, ${DRAWN_AS[event.drawing]}`, event.note, "saving\u2026")),
+      ...mine.filter((event) => event.kind === "draw").map((event) => item(`Drawing, ${DRAWN[event.drawing]}`, event.note, "saving\u2026")),
       ...mine.filter((event) => event.kind === "note").map((event) => item(KINDS[event.note], event.text, "saving\u2026")),
       ...model.drawings.map((drawing) => this.drawing(drawing, letter(drawing.cue_id), gone.has(drawing.id))),
       ...model.notes.map((note) => this.note(note)).reverse(),
     ]
-    const none = el("li", { class: "empty", text: "Nothing yet. Write a note, or press I and draw on the picture what the model missed." })
+    const none = el("li", { class: "empty", text: "Nothing yet. Write a note, or press I and draw on the picture what the model missed or what must not count." })
     this.list.replaceChildren(...(rows.length ? rows : [none]))
     return rows.length
   }
 
   drawing(drawing, letter, going) {
-    const name = `Drawing, ${DRAWN_AS[drawing.kind]}${letter ? ` of ${letter}` : ""}`
+    const name = `Drawing, ${DRAWN[drawing.kind]}${letter ? ` of ${letter}` : ""}`
     const erase = button("tool small", () => this.actions.erase(drawing.id), "Take this drawing away; Undo brings it back", "Erase")
     erase.disabled = going
     return item(name, drawing.note, going ? "erasing\u2026" : `you, ${drawing.at}`, erase)

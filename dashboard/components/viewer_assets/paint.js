@@ -5,8 +5,9 @@ const CASING = "rgba(0, 0, 0, 0.6)"
 const CHIP = "rgba(12, 16, 20, 0.86)"
 const OVERVIEW = 110 // CSS pixels of the overview's longer side
 export const FONT = "system-ui, sans-serif"
-export const DRAWN = { missed: "missed sign", "wrong-part": "wrong part", here: "here" }
-const DRAWN_DASH = { missed: [], "wrong-part": [8, 4], here: [2, 4] }
+export const DRAWN = { missed: "missed sign", "wrong-part": "wrong part", here: "here", spurious: "must not count" }
+const DRAWN_DASH = { missed: [], "wrong-part": [8, 4], here: [2, 4], spurious: [10, 3, 2, 3] }
+const HATCHED = { "wrong-part": false, spurious: true } // kind -> whether its lines are crossed
 
 // The part of the picture that shows, from the smallest bitmap that is fine enough.
 export function drawPicture(context, entry, at, pane, ratio, moving) {
@@ -126,8 +127,8 @@ export function drawLayer(context, found, at, opacity) {
 export function drawShape(context, drawing, at, pane, { pending = false, erasable = false } = {}) {
   const trace = laid(shapePath(drawing), at)
   context.lineJoin = "round"
-  if (drawing.kind === "wrong-part") {
-    context.fillStyle = hatching(context)
+  if (drawing.kind in HATCHED) {
+    context.fillStyle = hatching(context, HATCHED[drawing.kind])
     context.fill(trace)
   }
   const dash = pending ? [5, 5] : DRAWN_DASH[drawing.kind] ?? []
@@ -158,25 +159,30 @@ function shapePath({ shape, points, open }) {
   return path
 }
 
-let hatch = null
+const hatches = new Map()
 
-function hatching(context) {
-  if (hatch) return hatch
+// White lines on black ones, rising to the right; `crossed` has falling ones too.
+function hatching(context, crossed) {
+  if (hatches.has(crossed)) return hatches.get(crossed)
   const tile = document.createElement("canvas")
-  tile.width = tile.height = 10
+  const side = crossed ? 14 : 10 // crossed lines stand wider apart, so that one sees what lies below
+  tile.width = tile.height = side
   const small = tile.getContext("2d")
   for (const [style, width] of [["rgba(0, 0, 0, 0.7)", 3], ["rgba(255, 255, 255, 0.9)", 1.3]]) {
     small.strokeStyle = style
     small.lineWidth = width
-    for (const at of [-10, 0, 10]) {
-      small.beginPath()
-      small.moveTo(at - 1, 11)
-      small.lineTo(at + 11, -1)
-      small.stroke()
+    small.beginPath()
+    for (const at of [-side, 0, side]) {
+      small.moveTo(at - 1, side + 1)
+      small.lineTo(at + side + 1, -1)
+      if (!crossed) continue
+      small.moveTo(at - 1, -1)
+      small.lineTo(at + side + 1, side + 1)
     }
+    small.stroke()
   }
-  hatch = context.createPattern(tile, "repeat")
-  return hatch
+  hatches.set(crossed, context.createPattern(tile, "repeat"))
+  return hatches.get(crossed)
 }
 
 // Words on a dark ground, kept within the pane; returns where they lie.

@@ -73,6 +73,23 @@ class TestDrawings:
         with factory() as uow, pytest.raises(InvalidValue):
             _draw(uow, world, shape=shape, points=points)
 
+    def test_a_place_that_must_not_count(self, factory: UnitOfWorkFactory, world: World) -> None:
+        case, cue = world.cases[0], world.cues[0][0].id
+        with factory() as uow:
+            with pytest.raises(InvalidValue, match="speaks of no cue"):
+                _draw(uow, world, kind="spurious", cue_id=cue)
+            event = _draw(uow, world, kind="spurious", note="a ruler")
+            (mark,) = uow.drawings.marks(world.project.id)
+            assert (mark.drawing_id, mark.kind, mark.concept) == (event, "spurious", None)
+            assert mark.image_sha256 == case.image.sha256
+            assert _undo(uow, world) == "drawing"
+            assert uow.drawings.standing(case.id) == ()
+            second = _draw(uow, world, kind="spurious")
+            uow.drawings.erase(id=new_id(), drawing_id=second, reviewer_id=world.ada.id)
+            assert uow.drawings.standing(case.id) == ()
+            assert _undo(uow, world) == "drawing"
+            assert [d.id for d in uow.drawings.standing(case.id)] == [second]
+
     def test_a_cue_of_another_case(self, factory: UnitOfWorkFactory, world: World) -> None:
         with factory() as uow, pytest.raises(InvalidValue, match="same case"):
             _draw(uow, world, cue_id=world.cues[1][0].id)

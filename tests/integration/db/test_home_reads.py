@@ -17,7 +17,7 @@ from db.home_records import PairSums, ShareSums
 from db.models import Assessment
 from db.records import VerdictValue, new_id, utc_now
 from db.unit_of_work import UnitOfWorkFactory
-from tests.integration.db.builders import World, make_world
+from tests.integration.db.builders import World, make_world, new_version
 from tests.integration.db.dated import said
 
 MONDAY = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -115,6 +115,18 @@ class TestCoverage:
             assert uow.home.agreement(world.project.id, "week") == ()
             assert uow.home.spurious_share(world.project.id).total == 0
             assert uow.home.pace(world.project.id, world.ada.id, 5) == ()
+
+
+class TestElsewhere:
+    def test_words_that_stand_on_other_versions(
+        self, factory: UnitOfWorkFactory, told: World
+    ) -> None:
+        with factory() as uow:
+            # Ada's three and Ben's three that stand; the one taken back does not.
+            assert uow.home.elsewhere(told.project.id, told.version.id) == 0
+            later = uow.versions.add(told.project.id, new_version("w" * 64, told.version.hash))
+            assert uow.home.elsewhere(told.project.id, later.id) == 6
+            assert uow.home.elsewhere(new_id(), later.id) == 0
 
 
 class TestAgreement:

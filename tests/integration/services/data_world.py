@@ -79,9 +79,12 @@ def _speak_once(uow: Any, world: World, ada: ReviewerRecord, cue: Any, numbers: 
         corrected_label="naevus", ratings={"clarity": 4}, comment=HOSTILE[0], blind=True,
     )  # fmt: skip
     box, lasso = ((0.1, 0.2), (0.5, 1 / 3)), ((0.1, 0.1), (0.9, 0.1), (0.5, 0.7))
-    for shape, points, cue_id in (("box", box, cue.cue_id), ("lasso", lasso, None)):
+    for kind, shape, points, cue_id in (
+        ("missed", "box", box, cue.cue_id), ("missed", "lasso", lasso, None),
+        ("spurious", "box", box, None),
+    ):  # fmt: skip
         uow.drawings.draw(
-            id=new_id(), case_id=cue.case_id, reviewer_id=ada.id, kind="missed", shape=shape,
+            id=new_id(), case_id=cue.case_id, reviewer_id=ada.id, kind=kind, shape=shape,
             points=points, note=HOSTILE[1], cue_id=cue_id,
         )  # fmt: skip
     gone = uow.drawings.draw(

@@ -151,7 +151,7 @@ def test_coco_is_what_other_programs_expect(files: dict[Form, Path], spoken: Wor
         assert all(len(polygon) >= 6 for polygon in mark["segmentation"])
         assert 0 < mark["area"] <= image["width"] * image["height"]
     kinds = [mark["attributes"]["kind"] for mark in body["annotations"]]
-    assert kinds.count("drawing") == 2
+    assert kinds.count("drawing") == 3
     said_in = sum(len(m["attributes"].get("verdicts", ())) for m in body["annotations"])
     assert said_in == len(said(spoken)["verdicts"])
 
@@ -275,6 +275,8 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "a label of nowhere": ("assessments", {"corrected_label": "cat"}, "is not a class"),
     "a rating of six": ("assessments", {"ratings": {"a": 6}}, "ratings must be"),
     "points of text": ("drawings", {"points": [["a", 1]]}, "points must be"),
+    "a rejected place on a cue": ("drawings", {"kind": "spurious"}, "speaks of no cue"),
+    "a kind that nobody knows": ("drawings", {"kind": "x"}, "must be one of missed, wrong-part"),
     "points outside": ("drawings", {"points": [[-1.0, 0.0], [2.0, 1.0]]}, "fractions"),
     "a payload of a list": ("notes", {"payload": [1]}, "payload must be an object"),
     "an unknown dictionary": ("names", {"dictionary": "f" * 64}, "no dictionary"),

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import random
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +19,21 @@ import torch
 from core.artifacts import load_bundle
 from core.errors import ConfigError, EncoderError
 from dashboard.services import feedback, tuned_matches
+from dashboard.services.engines import Engines
+from dashboard.services.publishing import Publisher
 from dashboard.services.run_body import Facts
-from dashboard.services.run_work import run_inline
+from dashboard.services.run_work import RunWork, run_inline
 from dashboard.viewmodels import RunView
 from db.records import new_id
 from tests.integration.services.killed import Watched
-from tests.integration.services.test_run_resume import Reference, killed, same, work_of
+from tests.integration.services.test_run_resume import ROOT, Reference, killed, same, work_of
+from tests.integration.services.test_worker_kill import wait_for, worker
 from tests.integration.services.tuned_world import judge_stickers, make_tuned_world
 from tests.integration.services.world import World, reviewer
 
 OPTIONS = {"epochs": 3, "patience": 3}
 NAMED = "white sticker"
+STEPS = ("snapshot", "evidence", "cues", "weigh", "tune", "encode", "concepts", "judge", "publish")
 TUNING = 0.25  # of the bar: where the step "tune" begins
 
 
@@ -161,6 +172,47 @@ def test_killed_while_it_tunes_it_ends_bit_for_bit_the_same(
     assert curves_of(world, run.id) == curves_of(world, reference.run.id)
 
 
+def test_killed_in_every_step_at_a_random_call_it_ends_bit_for_bit_the_same(
+    world: World, reference: Reference
+) -> None:
+    """Kill -9 at any call of our code, from the freezing of the verdicts to the publishing."""
+    counted = start(world)
+    (whole,) = in_forks(world, counted.id)
+    assert whole["state"] == "succeeded"
+    assert set(STEPS) <= set(whole["calls"])
+    same(world.services.runs.get(counted.id), reference)
+    rng, run = random.Random(46), start(world)
+    moments = [
+        f"{step}={rng.randint(1, calls)}"
+        for step, calls in whole["calls"].items()
+        for _ in range(2 if step == "tune" else 1)
+    ]
+    ends = in_forks(world, run.id, *moments)
+    assert {end["code"] for end in ends} == {-signal.SIGKILL}
+    left = world.services.runs.get(run.id)
+    if left.state == "running":
+        assert world.services.work.execute(run.id, run.id) == "succeeded"
+    same(world.services.runs.get(run.id), reference)
+    assert curves_of(world, run.id) == curves_of(world, reference.run.id)
+
+
+def test_a_worker_that_is_killed_at_random_moments_leaves_the_same_version(
+    world: World, reference: Reference, tmp_path: Path
+) -> None:
+    """The real worker: it is killed wherever it is once it has come so far, and another goes on."""
+    log, rng = tmp_path / "worker.log", random.Random(47)
+    run = start(world)
+    for share in (rng.uniform(0.02, TUNING), rng.uniform(TUNING, 0.75)):
+        with worker(world, 0.2, log) as victim:
+            wait_for(world, run.id, lambda r, s=share: r.progress >= s, log, victim)  # type: ignore[misc]
+            victim.send_signal(signal.SIGKILL)
+    assert world.services.runs.get(run.id).state == "running"
+    with worker(world, 0.0, log) as last:
+        ended = wait_for(world, run.id, lambda r: r.state == "succeeded", log, last)
+    same(ended, reference)
+    assert curves_of(world, run.id) == curves_of(world, reference.run.id)
+
+
 def test_cancelled_while_it_tunes_it_goes_on_from_there(world: World, reference: Reference) -> None:
     run = start(world)
 
@@ -182,6 +234,51 @@ def test_cancelled_while_it_tunes_it_goes_on_from_there(world: World, reference:
     world.services.runs.resume(run.id)
     world.services.work.execute_inline(run.id)
     same(world.services.runs.get(run.id), reference)
+
+
+def test_the_workspaces_device_is_used_in_both_trainings_and_enters_no_version(
+    world: World, reference: Reference, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A device that there is not shows where it is asked for; the encoder lies elsewhere."""
+
+    def work_on(device: str, stop_in: str = "") -> str:
+        settings, engines = replace(world.settings, device=device), Engines(world.settings)
+        services = world.services
+        publisher = Publisher(services.uow, engines, planned=services.queue.published)
+        work = RunWork(
+            services.uow, settings, engines, publisher, services.discovery, services.demo
+        )
+
+        def run_step(step: str, do: Callable[[], Facts]) -> Facts:
+            if step == stop_in:
+                services.runs.cancel(run.id)
+            return do()
+
+        with services.uow(read_only=True) as uow:
+            workflow_id = uow.runs.get(run.id).workflow_id or ""
+        return work.execute(run.id, workflow_id, run_step)
+
+    run = start(world)
+    for stop_in, fails_in in (("", "tune"), ("encode", "concepts")):
+        if stop_in:
+            assert work_on("cpu", stop_in) == "cancelled"
+            world.services.runs.resume(run.id)
+        caplog.clear()
+        assert work_on("nowhere") == "failed"
+        assert f"failed in step {fails_in}" in caplog.text
+        assert "device string: nowhere" in caplog.text
+        world.services.runs.resume(run.id)
+    assert work_on("cpu") == "succeeded"
+    same(world.services.runs.get(run.id), reference)
+    bundle = load_bundle(versions_folder(world, reference))
+    assert bundle.manifest.config["tuning"]["tune"]["device"] == "auto"  # as in versions of before
+
+
+def versions_folder(world: World, reference: Reference) -> Path:
+    with world.services.uow(read_only=True) as uow:
+        version = uow.versions.by_hash(world.project_id, reference.run.result_version or "")
+    assert version is not None
+    return Path(version.folder)
 
 
 def test_begun_anew_it_forgets_curves_and_takes_todays_words(world: World) -> None:
@@ -212,6 +309,18 @@ def test_without_a_mark_there_is_nothing_to_tune_away(tmp_path: Path) -> None:
     assert ended.state == "failed"
     assert "nothing was called spurious yet" in ended.message
     assert not ended.resumable
+
+
+def in_forks(world: World, run_id: str, *moments: str) -> list[dict[str, Any]]:
+    """Work on the run in other processes that kill themselves at those moments; how they ended."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.integration.services.killed_steps",
+         str(world.settings.workspace), run_id, *moments],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 def curves_of(world: World, run_id: str) -> dict[str, tuple[tuple[int, float], ...]]:

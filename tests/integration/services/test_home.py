@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import torch
 
+from dashboard.services import home_words
 from dashboard.services.home_words import pace, stretch_of
 from dashboard.services.kept import Kept
+from dashboard.viewmodels.home import Anew, RunLine
+from dashboard.viewmodels.words import RunState
 from db.errors import NotFound
+from db.feedback_records import RunRecord
 from db.records import new_id
-from tests.integration.services.world import World, judge, make_world, reviewer
+from tests.integration.db.builders import new_version
+from tests.integration.services.world import RULER, World, judge, make_world, reviewer
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +150,92 @@ class TestKept:
             kept.of(key, 0, lambda: clock.make(0.0))
         assert kept.of(39, 0, lambda: clock.make(0.0)) == 39
         assert kept.of(0, 0, lambda: clock.make(0.0)) == 40
+
+
+class TestAnew:
+    def test_a_version_made_active_begins_at_nothing_and_says_what_is_kept(
+        self, tmp_path: Path
+    ) -> None:
+        torch.set_num_threads(1)
+        world = make_world(tmp_path / "ws", splits={"train": 24, "test": 12})
+        home = world.services.home
+        ada = reviewer(world)
+        judge(world, ada, count=3)
+        before = home.now(world.project_id)
+        with world.services.uow() as uow:
+            first = uow.versions.active(world.project_id)
+            assert first is not None
+            later = uow.versions.add(world.project_id, new_version("b7" * 32, first.hash))
+            (today,) = uow.home.work(world.project_id)  # verdicts alone, none of them changed
+            event = uow.version_events.append(
+                id=new_id(), version_id=later.id, kind="activate", former_id=first.id,
+                reviewer_id=ada, reason="tried",
+            )  # fmt: skip
+            uow.commit()
+
+        after = home.now(world.project_id)
+
+        assert before.anew is None
+        assert before.health is not None
+        assert before.health.begun + before.health.done > 0
+        assert after.health is not None
+        assert (after.health.done, after.health.begun) == (0, 0)
+        assert after.anew == Anew(later.hash, event.created_at, today.words)
+
+    def test_a_first_version_has_nothing_to_say(self, world: World) -> None:
+        assert world.services.home.now(world.project_id).anew is None
+
+
+class TestNames:
+    def test_two_concepts_of_one_name_are_two_rows_with_their_numbers(self, tmp_path: Path) -> None:
+        torch.set_num_threads(1)
+        world = make_world(tmp_path / "ws", splits={"train": 24, "test": 12})
+        ada, given = reviewer(world), Counter[tuple[int, str]]()
+        for row in world.services.review.queue(world.project_id, ada)[:6]:
+            case = world.services.review.case(world.project_id, row.case_id, ada)
+            for cue in case.cues:
+                if cue.concept in (0, RULER):
+                    world.services.review.give_verdict(
+                        id=new_id(), cue_id=cue.id, reviewer_id=ada, value="spurious", based_on=0
+                    )
+                    given[cue.concept, case.prediction] += 1
+        with world.services.uow(read_only=True) as uow:
+            version = uow.versions.active(world.project_id)
+            assert version is not None
+            ids = uow.concepts.ids(world.project_id, version.dictionary_hash)
+        world.services.concepts.rename(
+            id=new_id(), concept_id=ids[0], reviewer_id=ada, name="Ruler", based_on=0
+        )
+
+        cells = world.services.home.now(world.project_id).spurious
+
+        assert {n for n, _ in given} == {0, RULER}
+        names = {ids[0]: "Ruler · no. 0", ids[RULER]: f"ruler · no. {RULER}"}
+        assert {(c.concept_id, c.name, c.class_name): (c.spurious, c.judged) for c in cells} == {
+            (ids[n], names[ids[n]], where): (count, count) for (n, where), count in given.items()
+        }
+
+
+class TestLines:
+    def test_a_run_that_is_done_says_so_once(self) -> None:
+        assert home_words.run_line(a_run("succeeded", "done"), "", START).text == ""
+        assert home_words.run_line(a_run("running", "refitting"), "", START).text == "refitting"
+        assert home_words.run_line(a_run("cancelled", "refitting"), "", START).text == "refitting"
+
+    def test_an_alert_on_drift_is_said_once(self) -> None:
+        line = RunLine("r", "evaluate", "drift", "succeeded", 1.0, START, "Drift: it differs.",
+                       ("drift", ()))  # fmt: skip
+        (found,) = home_words.alerts(None, (), (line,), {"r": True}, (), START)
+        assert found.text == "Drift: it differs."
+
+
+START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def a_run(state: RunState, stage: str) -> RunRecord:
+    return RunRecord(
+        id=new_id(), project_id=new_id(), kind="reweight", state=state, progress=0.5, stage=stage,
+        message="", seed=0, config={}, metrics={}, base_version_id=None, result_version_id=None,
+        snapshot_id=None, workflow_id=None, requested_by=None, created_at=START, started_at=START,
+        heartbeat_at=START, finished_at=None,
+    )  # fmt: skip

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigError, InsightError
-from dashboard.services.similar import told_apart
 from db.errors import NotFound, StaleWrite
 from db.records import new_id
 from tests.integration.services.world import CLASSES, RULER, World, judge, make_world, reviewer
@@ -238,7 +237,3 @@ def test_a_new_label_shows_at_once(tmp_path: Path) -> None:
         uow.commit()
     after = world.services.diagnosing.trouble(world.project_id, margin=0.0)
     assert after.labelled == before.labelled - 1
-
-
-def test_names_of_several_concepts_are_told_apart() -> None:
-    assert told_apart({1: "a", 2: "a", 3: "b"}) == {1: "a (no. 1)", 2: "a (no. 2)", 3: "b"}

@@ -70,7 +70,7 @@ def test_a_fine_tuning_is_asked_for_with_its_options(world: World) -> None:
     asked = said(world, "finetune", "--option", "epochs=2", "--option", "part=adapters",
                  "--no-wait")  # fmt: skip
     assert (asked["kind"], asked["strategy"]) == ("finetune", "")
-    assert asked["options"] == {"epochs": 2, "part": "adapters"}
+    assert asked["options"] == {"blocks": 1, "epochs": 2, "part": "adapters"}
     call(world, "cancel", asked["id"])
 
 

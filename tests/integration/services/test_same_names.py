@@ -7,7 +7,7 @@ from dashboard.components import viewer
 from dashboard.components.viewer import Picture, Sitting
 from dashboard.viewmodels import CaseView
 from db.records import new_id
-from tests.integration.services.world import CLASSES, World, make_world, reviewer
+from tests.integration.services.world import CLASSES, RULER, World, judge, make_world, reviewer
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +44,26 @@ def test_cues_of_one_name_get_their_place_or_number(world: World) -> None:
     sitting = Sitting("s", reviewer(world), world.project_id, CLASSES)
     packet = viewer.packet(case, Picture(b"", "image/png"), sitting, {})
     assert f'"qualifier": "{first.qualifier}"'.encode() in packet
+
+
+def test_what_a_run_would_use_is_told_apart_by_number(world: World) -> None:
+    me = reviewer(world, "Ben")
+    judge(world, me, count=3)
+    with world.services.uow(read_only=True) as uow:
+        version = uow.versions.active(world.project_id)
+        assert version is not None
+        ids = uow.concepts.ids(world.project_id, version.dictionary_hash)
+        named = uow.concepts.by_ids([ids[0], ids[1], ids[RULER]])
+    for n in (0, 1):
+        world.services.concepts.rename(
+            id=new_id(), concept_id=ids[n], reviewer_id=me, name="edge",
+            based_on=named[ids[n]].revision,
+        )  # fmt: skip
+
+    rows = {
+        row.concept: row.name for row in world.services.runs.evidence(world.project_id).concepts
+    }
+
+    assert {0, 1, RULER} <= set(rows)
+    assert (rows[0], rows[1]) == ("edge · no. 0", "edge · no. 1")
+    assert rows[RULER] == (named[ids[RULER]].name or "")

@@ -153,6 +153,18 @@ class TestBack:
         words = [n for n in walk(view.nodes) if n.kind == "word"]
         assert all(uuid_known(learnt, word.ref) for word in words)
 
+    def test_the_first_version_comes_from_no_version(self, learnt: Learnt) -> None:
+        found = learnt.world.services.trace.version(learnt.world.version_hash)
+        said = {
+            dict(node.facts).get("comes from")
+            for node in walk(found.nodes)
+            if node.ref == learnt.world.version_hash
+        }
+        assert said == {"the data: it is the first version"}
+        later = learnt.world.services.trace.version(learnt.version)
+        (node,) = (each for each in walk(later.nodes) if "comes from" in dict(each.facts))
+        assert dict(node.facts)["comes from"] == learnt.world.version_hash[:12]
+
     def test_a_snapshot_an_image_and_a_person(self, learnt: Learnt) -> None:
         trace = learnt.world.services.trace
         with learnt.world.services.uow(read_only=True) as uow:

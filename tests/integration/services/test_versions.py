@@ -9,6 +9,7 @@ import torch
 from core.errors import InsightError
 from dashboard.services import feedback
 from dashboard.services.lineage import sources
+from dashboard.services.roles import Forbidden
 from dashboard.services.versions import ReasonNeeded, VersionService
 from db.errors import Conflict, IllegalTransition, NotFound
 from db.feedback_records import NewRun
@@ -177,6 +178,65 @@ def test_a_decision_on_what_has_changed_is_refused(fresh: World) -> None:
         )
 
 
+def test_where_somebody_is_lead_only_leads_decide(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "ws", splits={"train": 20, "test": 10})
+    better, waits = (
+        child(world, head_of(base(world)), seed=1), child(world, head_of(base(world)), seed=2)
+    )  # fmt: skip
+    versions, project = world.services.versions, world.project_id
+    lead, expert = reviewer(world, "Lea"), reviewer(world, "Exa")
+    assert versions.why_not(project, expert) == ""  # nobody is lead yet: everybody may
+    versions.activate(id=new_id(), version_id=better.id, reviewer_id=expert)
+    world.services.settings_of.set_role(
+        id=new_id(), project_id=project, reviewer_id=lead, role="lead", by_id=lead, based_on=0
+    )
+    assert versions.why_not(project, expert).startswith("This needs the role lead in this project")
+    before = versions.events(project)
+    with pytest.raises(Forbidden):
+        versions.activate(id=new_id(), version_id=waits.id, reviewer_id=expert)
+    with pytest.raises(Forbidden):
+        versions.rollback(id=new_id(), project_id=project, reviewer_id=expert)
+    with pytest.raises(Forbidden):
+        versions.discard(id=new_id(), version_id=waits.id, reviewer_id=expert)
+    assert versions.events(project) == before
+    assert seeded(world, 1).state == "active"
+    assert seeded(world, 2).state == "candidate"
+    assert versions.why_not(project, lead) == ""
+    back = versions.rollback(id=new_id(), project_id=project, reviewer_id=lead)
+    assert back.hash == world.version_hash
+
+
+def test_a_version_that_was_in_use_says_until_when(tmp_path: Path) -> None:
+    world = make_world(tmp_path / "ws", splits={"train": 20, "test": 10})
+    better = child(world, head_of(base(world)), seed=1)
+    never = child(world, head_of(base(world)), seed=2)
+    versions, me = world.services.versions, reviewer(world)
+    versions.activate(id=new_id(), version_id=better.id, reviewer_id=me)
+    versions.rollback(id=new_id(), project_id=world.project_id, reviewer_id=me)
+    rows = {row.id: row for row in versions.list(world.project_id)}
+    left = versions.events(world.project_id)[0].at
+    assert (rows[better.id].state, rows[better.id].used_until) == ("candidate", left)
+    assert rows[never.id].used_until is None
+    assert rows[base(world).id].used_until is None  # it is in use now
+    view = versions.lineage(world.project_id)
+    nodes = {node.ref: node for node in view.nodes}
+    assert nodes[better.id].used_until == left
+    assert "was in use until" in view.text[1]
+    assert "was in use until" not in view.text[0]
+
+
+def test_the_accuracy_now_is_that_of_the_projects_own_images(fresh: World) -> None:
+    """A bundle may have been measured on images that never came into the project."""
+    found = fresh.services.versions.held_out(base(fresh).id)
+    better = seeded(fresh, 1)
+    view = fresh.services.versions.compare(fresh.project_id, fresh.version_hash, better.hash)
+    assert view.pooled is not None
+    accuracy = next(each for each in view.pooled.figures if each.key == "accuracy")
+    assert (found.accuracy.value, found.cases) == (accuracy.before.value, view.pooled.n)
+    assert found.split == "reversed, test"
+    assert found.note == ""
+
+
 def test_going_back_leads_further_back_and_is_guarded_too(tmp_path: Path) -> None:
     world = make_world(tmp_path / "ws")
     first, me = base(world), reviewer(world)
@@ -262,14 +322,14 @@ def test_a_run_and_its_verdicts_stand_between_two_versions(tmp_path: Path) -> No
     nodes = {node.id: node for node in view.nodes}
     run, said = nodes[f"run:{run_id}"], nodes[f"snapshot:{snapshot.hash}"]
     old, new = nodes[f"version:{first.id}"], nodes[f"version:{made.id}"]
-    assert (run.title, run.line) == ("Reweighting", "seed 4, groups, asked for by Ada")
+    assert (run.title, run.line) == ("Reweighting", "by Ada, seed 4, groups")
     assert (old.column, said.column, run.column, new.column) == (1, 1, 2, 3)
     pairs = {(edge.source, edge.target): edge.label for edge in view.edges}
     assert pairs[run.id, new.id] == "made"
     assert pairs[old.id, run.id] == "started from"
     assert pairs[said.id, run.id] == "verdicts used"
     assert set(sources(view.edges, new.id)) >= {run.id, said.id, old.id}
-    assert "made by a reweight run, asked for by Ada" in view.text[1]
+    assert "(reweighting, candidate), made by a run, asked for by Ada" in view.text[1]
     row = world.services.versions.list(world.project_id)[0]
     assert (row.run_kind, row.by, row.verdicts) == ("reweight", "Ada", snapshot.verdicts)
 
@@ -285,5 +345,7 @@ def test_the_lineage_goes_from_data_to_version(fresh: World) -> None:
     assert view.active == f"version:{base(fresh).id}"
     assert len({(node.column, node.row) for node in view.nodes}) == len(view.nodes)
     assert len(view.text) == 3
-    assert fresh.version_hash[:8] in view.text[0]
-    assert f"from version {fresh.version_hash[:8]}" in view.text[1]
+    assert fresh.version_hash[:10] in view.text[0]
+    assert f"from version {fresh.version_hash[:10]}" in view.text[1]
+    (data,) = (node for node in view.nodes if node.kind == "data")
+    assert data.title == f"Data {data.ref[:10]}"

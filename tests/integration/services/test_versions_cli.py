@@ -36,7 +36,7 @@ def test_list_and_lineage(world: World) -> None:
     assert world.version_hash[:12] in listed.stdout
     assert "active" in listed.stdout
     told = call(world, "versions", "lineage")
-    assert f"from version {world.version_hash[:8]}" in told.stdout
+    assert f"from version {world.version_hash[:10]}" in told.stdout
     assert len(json.loads(call(world, "versions", "lineage", "--json").stdout)["nodes"]) == 4
 
 
@@ -71,6 +71,20 @@ def test_a_worse_version_wants_a_reason(world: World) -> None:
     assert again.exit_code == 4
     assert "discarded version" in again.output
     assert call(world, "versions", "rollback", "--as", "Ada").exit_code == 4
+
+
+def test_only_a_lead_decides_where_there_is_one(world: World) -> None:
+    given = call(world, "members", "--as", "Lea", "--give", "Lea=lead")
+    assert given.exit_code == 0
+    first = hashes(world)[0][:10]
+    for verb in (("activate", first), ("discard", hashes(world)[1][:10]), ("rollback",)):
+        refused = call(world, "versions", *verb, "--as", "Ada")
+        assert refused.exit_code == 4
+        assert "this needs the role lead in this project; yours is expert" in refused.output
+    stands = json.loads(call(world, "versions", "list", "--json").stdout)
+    assert {row["seed"]: row["state"] for row in stands}[1] == "candidate"
+    done = call(world, "versions", "discard", hashes(world)[1][:10], "--as", "Lea")
+    assert done.exit_code == 0
 
 
 def test_groups_of_one_column_and_of_all(world: World) -> None:

@@ -78,4 +78,4 @@ def test_the_queue_is_planned_as_often_as_the_app_would(world: World, reviewer: 
 
 
 def test_parts_are_named() -> None:
-    assert PARTS == ("strategies", "efficiency", "quality")
+    assert PARTS == ("strategies", "efficiency", "quality", "rare")

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -194,12 +195,13 @@ def refit(
     folder: Path,
     rejected: dict[int, float] | None = None,
     weight_of: dict[str, float] | None = None,
+    device: str = "cpu",
 ) -> Refitted:
     before, after = store(folder / "before"), store(folder / "after", small_turn(0.3))
     return refit_concepts(
         Former(dictionary(), NAMES, before), after, ITEMS, Texts(),  # type: ignore[arg-type]
         VOCABULARY, CLASSES, folder / "dictionary", ConceptTuning(steps=60, batch=64, save_every=7),
-        rejected=rejected, weight_of=weight_of, seed=4,
+        rejected=rejected, weight_of=weight_of, seed=4, device=device,
     )  # fmt: skip
 
 
@@ -222,7 +224,9 @@ def test_concepts_names_and_head_follow_the_encoder(refitted: Refitted) -> None:
     assert refitted.splits[0] == "train"
 
 
-def test_a_stopped_refit_goes_on_to_the_same_bits(tmp_path: Path, refitted: Refitted) -> None:
+def break_off(folder: Path, device: str = "cpu") -> None:
+    """A re-fit whose tokens cannot be read any more after some steps."""
+
     class Stopped(Exception):
         pass
 
@@ -235,21 +239,36 @@ def test_a_stopped_refit_goes_on_to_the_same_bits(tmp_path: Path, refitted: Refi
                 raise Stopped
             return super().half(sha)
 
-    before = store(tmp_path / "before")
-    store(tmp_path / "after", small_turn(0.3))
-    after = Failing(tmp_path / "after")
+    before = store(folder / "before")
+    store(folder / "after", small_turn(0.3))
+    after = Failing(folder / "after")
     config = ConceptTuning(steps=60, batch=64, save_every=7)
     with pytest.raises(Stopped):
         refit_concepts(
             Former(dictionary(), NAMES, before), after, ITEMS, Texts(),  # type: ignore[arg-type]
-            VOCABULARY, CLASSES, tmp_path / "dictionary", config, seed=4,
+            VOCABULARY, CLASSES, folder / "dictionary", config, seed=4, device=device,
         )  # fmt: skip
-    kept = max((tmp_path / "dictionary").glob("step-*")).name
+    kept = max((folder / "dictionary").glob("step-*")).name
     assert "step-00000000" < kept < "step-00000060"
+
+
+def test_a_stopped_refit_goes_on_to_the_same_bits(tmp_path: Path, refitted: Refitted) -> None:
+    break_off(tmp_path)
     again = refit(tmp_path)
     assert dictionary_hash(again.sae) == dictionary_hash(refitted.sae)
     assert again.head.weight_CN.tobytes() == refitted.head.weight_CN.tobytes()
     assert again.head.temperature == refitted.head.temperature
+
+
+def test_where_it_is_trained_is_told_to_the_training_and_kept_nowhere(
+    tmp_path: Path, refitted: Refitted
+) -> None:
+    with pytest.raises(RuntimeError, match="nowhere"):
+        refit(tmp_path, device="nowhere")
+    anywhere = refit(tmp_path, device="auto")
+    assert anywhere.config == refitted.config
+    assert "device" not in json.dumps(dict(anywhere.config))
+    assert {value.device.type for value in anywhere.sae.state_dict().values()} == {"cpu"}
 
 
 def test_a_rejected_concept_is_avoided(tmp_path: Path, refitted: Refitted) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import torch
 
 from core.errors import ConfigError, TrainingStopped
 from core.finetuning import Trained, train
+from core.sae.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 from tests.unit.core import tunable
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -133,6 +135,25 @@ def test_an_exception_of_the_caller_leaves_the_last_checkpoint(
     with pytest.raises(Cancelled):
         tunable.tune(tmp_path, on_point=cancel)
     assert same(tunable.tune(tmp_path), whole)
+
+
+def test_a_checkpoint_of_a_gpu_goes_on_without_one(
+    tmp_path: Path, whole: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a GPU's checkpoint has besides is put into one of the CPU: nothing of it may matter."""
+    asked = iter(range(100))
+    with pytest.raises(TrainingStopped):
+        tunable.tune(tmp_path, should_stop=lambda: next(asked) == 7)
+    (folder,) = tmp_path.glob("step-*7")
+    setup = json.loads((folder / "state.json").read_text())["setup"]
+    assert setup["tune"]["device"] == "cpu"
+    found = load_checkpoint(Checkpoints(tmp_path), setup)
+    assert found is not None
+    elsewhere = {**setup, "tune": {**setup["tune"], "device": "cuda"}}
+    tensors = {**found.tensors, "generator.cuda": torch.zeros(16, dtype=torch.uint8)}
+    save_checkpoint(Checkpoints(tmp_path), replace(found, setup=elsewhere, tensors=tensors))
+    assert same(tunable.tune(tmp_path), whole)
+    assert "step-00000007 goes on on cpu, was cuda: not bit-identical any more" in caplog.text
 
 
 def test_a_finished_training_is_not_made_again(tmp_path: Path, whole: Trained) -> None:

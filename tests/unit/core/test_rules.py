@@ -94,7 +94,7 @@ def test_record_on_held_out_cases() -> None:
     found = measured(rules, codes, np.array([0, 1, 0, 1]), head)
     assert (found.accuracy, found.fidelity, found.held_out) == (0.75, 0.5, 4)
     assert found.read_aloud()[-1] == (
-        "On 4 other cases the rules agree with the labels in 75% and agree with the model in 50%."
+        "On 4 other cases the rules agree with the labels in 75 % and agree with the model in 50 %."
     )
     with pytest.raises(ConfigError, match="labels or a head"):
         measured(rules, codes)

@@ -90,6 +90,21 @@ def test_another_training_is_refused_and_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_another_device_is_no_other_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = Checkpoints(tmp_path)
+    then = {**SETUP, "train": {"device": "cuda", "lr": 1e-3}}
+    save_checkpoint(where, state(setup=then))
+    found = load_checkpoint(where, {**then, "train": {"device": "cpu", "lr": 1e-3}})
+    assert found is not None
+    assert {value.device.type for value in found.tensors.values()} == {"cpu"}
+    assert "step-00000005 goes on on cpu, was cuda" in caplog.text
+    with pytest.raises(ConfigError, match=r"train\.lr") as refused:
+        load_checkpoint(where, {**then, "train": {"device": "cpu", "lr": 2e-3}})
+    assert "device" not in str(refused.value)
+
+
 def test_settings_of_checkpoints() -> None:
     for wrong in ({"every": 0}, {"keep": 0}):
         with pytest.raises(ConfigError, match="at least 1"):

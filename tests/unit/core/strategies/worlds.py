@@ -39,6 +39,15 @@ def turned(marks: list[MarkedRegion]) -> list[MarkedRegion]:
     return [replace(m, verdict="correct" if m.verdict == "spurious" else "spurious") for m in marks]
 
 
+def by_coin(marks: list[MarkedRegion], seed: int = 0) -> list[MarkedRegion]:
+    """The same marks with words drawn by a coin."""
+    words = np.random.default_rng(seed).integers(0, 2, len(marks))
+    return [
+        replace(m, verdict="correct" if word else "spurious")
+        for m, word in zip(marks, words, strict=True)
+    ]
+
+
 def misplaced(marks: list[MarkedRegion], seed: int = 0) -> list[MarkedRegion]:
     """The same marks on places drawn at random."""
     rng = np.random.default_rng(seed)
