@@ -47,7 +47,8 @@ def serious(page: Page, rules: tuple[str, ...] = BEST) -> list[str]:
 
 
 def agree_to_each(page: Page, question: Locator, ready: Callable[[Page], None]) -> None:
-    """Answer question after question with `y`, until none is left."""
+    """Answer question after question with `y`, until none is left; at least one is asked."""
+    expect(question).to_be_visible()  # it is drawn after what stands above it
     while question.count():
         asked = question.inner_text()
         page.keyboard.press("y")
