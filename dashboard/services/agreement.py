@@ -23,9 +23,9 @@ from dashboard.services.agreement_figures import (
     figures,
     table,
 )
+from dashboard.services.concept_rows import shown_names
 from dashboard.services.project_settings import ProjectSettings
 from dashboard.services.prose import clean_prose
-from dashboard.viewmodels import concept_names
 from dashboard.viewmodels.agreement import (
     AgreementView,
     DisputeRow,
@@ -228,7 +228,7 @@ class AgreementService:
             said = _said(uow, project_id, subject)
             words = _words(said, subject, unsure)
             found = table(said, subject, words)
-            names = _names(uow, found)
+            names = {} if found.subject == "case" else shown_names(uow, found.groups)
         now = self._clock()
         fold = _Fold(stamp, now, now - start, found, names)
         with self._lock:
@@ -281,15 +281,6 @@ def _words(said: list[Said], subject: Subject, unsure: bool) -> tuple[str, ...]:
     if subject == "cue":
         return (*CUE_WORDS, UNSURE) if unsure else CUE_WORDS
     return tuple(sorted({each.word for each in said if each.word is not None}))
-
-
-def _names(uow: UnitOfWork, found: Table) -> dict[str, str]:
-    if found.subject == "case":
-        return {}
-    records = uow.concepts.by_ids(sorted(set(found.groups)))
-    return concept_names.by_id(
-        (key, row.number, row.dictionary_hash, row.shown_name) for key, row in records.items()
-    )
 
 
 def _case_of(uow: UnitOfWork, subject: Subject, subject_id: str) -> CaseRecord:

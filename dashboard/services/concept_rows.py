@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import ConfigError
 from dashboard.services.folded import Folded
-from dashboard.viewmodels.concept_names import told_apart
+from dashboard.viewmodels.concept_names import by_id, told_apart
 from dashboard.viewmodels.concepts import (
     ConceptRow,
     MarkEvent,
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 MARKS: tuple[MarkKind, ...] = ("artefact", "locked")
 MAX_SUGGESTIONS = 60
+
+
+def shown_names(uow: UnitOfWork, ids: Iterable[str]) -> dict[str, str]:
+    """Names to show of the concepts of those ids that exist; those of one name are numbered."""
+    records = uow.concepts.by_ids(sorted(set(ids)))
+    return by_id(
+        (key, row.number, row.dictionary_hash, row.shown_name) for key, row in records.items()
+    )
 
 
 class Shown:

@@ -27,7 +27,7 @@ from core.consensus import RIGHT, SHARE, WRONG
 from core.drawn import drawn_patches
 from core.evidence import CORRECT, MISSING, SPURIOUS, Fold, fold, pooled, together
 from core.rater_checks import SURE, USEFUL
-from dashboard.services.evidence_places import places_of
+from dashboard.services.evidence_places import by_person, places_of
 from dashboard.services.evidence_said import (
     MIN_WEIGHT,
     PLACES,
@@ -54,7 +54,7 @@ def payload_of(dictionary_hash: str, said: Said) -> dict[str, Any]:
     found = fold(made.statements)
     counted = {who for who, yes in zip(made.people, found.counted_R, strict=True) if yes}
     drawings = _by_cue(said, counted)
-    places = places_of(said, found, made.people)
+    places = places_of(said, found, made.people, counted)
     return {
         "schema": SCHEMA,
         "dictionary_hash": dictionary_hash,
@@ -279,12 +279,11 @@ def _patches(
     drawings: Sequence[DrawingMark], kind: str, grid: tuple[int, int]
 ) -> dict[str, NDArray[np.bool_]]:
     """Person -> patches that they drew, all their drawings of a kind together."""
-    found: dict[str, NDArray[np.bool_]] = {}
-    for each in drawings:
-        if each.kind == kind:
-            patches_P = drawn_patches(each.shape, each.points, grid)
-            found[each.reviewer_id] = found.get(each.reviewer_id, patches_P) | patches_P
-    return found
+    return by_person(
+        (each, drawn_patches(each.shape, each.points, grid))
+        for each in drawings
+        if each.kind == kind
+    )
 
 
 def _rater(said: Said, found: Fold, r: int, who: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ Legend: P patches; N places; R people.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ SIGNS = ("missed", "here")
 """Kinds of drawings that say that something is a sign."""
 SHARED = 0.5
 """Share of the smaller of two drawings that both must take to speak of one place."""
+Drawn = tuple[DrawingMark, NDArray[np.bool_]]
+"""A drawing with its patches, bool [P]."""
 
 
 @dataclass(eq=False)
@@ -46,16 +48,17 @@ class Place:
     against: set[str] = field(default_factory=set)  # who drew a sign over it
 
 
-def places_of(said: Said, found: Fold, people: Sequence[str]) -> list[dict[str, Any]]:
+def places_of(
+    said: Said, found: Fold, people: Sequence[str], counted: set[str]
+) -> list[dict[str, Any]]:
     """The payload's entries, by image and first drawing; none without such drawings.
 
     Args:
-        people: ids in the order of the fold's people. Drawings of those who do not count are
-            left out.
+        people: ids in the order of the fold's people.
+        counted: those whose words count; drawings of the others are left out.
     """
     if said.grid is None:
         return []
-    counted = {who for who, yes in zip(people, found.counted_R, strict=True) if yes}
     places = gathered(said, counted, said.grid)
     if not places:
         return []
@@ -75,7 +78,7 @@ def places_of(said: Said, found: Fold, people: Sequence[str]) -> list[dict[str, 
 
 def gathered(said: Said, counted: set[str], grid: tuple[int, int]) -> list[Place]:
     """The rejected places of people who count, each with who speaks against it."""
-    by_image: dict[str, list[tuple[DrawingMark, NDArray[np.bool_]]]] = {}
+    by_image: dict[str, list[Drawn]] = {}
     for each in said.drawings:  # in the order of their ids, so that everything below is as well
         if each.kind == KIND and each.reviewer_id in counted:
             patches_P = drawn_patches(each.shape, each.points, grid)
@@ -99,6 +102,14 @@ def gathered(said: Said, counted: set[str], grid: tuple[int, int]) -> list[Place
     return places
 
 
+def by_person(drawn: Iterable[Drawn]) -> dict[str, NDArray[np.bool_]]:
+    """Person -> patches that they drew, all their drawings together, bool [P]."""
+    found: dict[str, NDArray[np.bool_]] = {}
+    for each, patches_P in drawn:
+        found[each.reviewer_id] = found.get(each.reviewer_id, patches_P) | patches_P
+    return found
+
+
 def _sign(said: Said, drawing: DrawingMark) -> bool:
     """Whether a drawing says that something is a sign."""
     if drawing.kind not in SIGNS:
@@ -108,9 +119,6 @@ def _sign(said: Said, drawing: DrawingMark) -> bool:
     # "Here" on a cue says where the cue lies; whether that is a sign the verdict on it says.
     word = said.votes.get((drawing.image_sha256, drawing.concept), {}).get(drawing.reviewer_id)
     return word is not None and word.number == CORRECT
-
-
-Drawn = tuple[DrawingMark, NDArray[np.bool_]]
 
 
 def _linked(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
@@ -130,14 +138,12 @@ def _linked(drawn: Sequence[Drawn]) -> list[list[Drawn]]:
 
 
 def _place(sha: str, drawn: Sequence[Drawn]) -> Place:
-    by_person: dict[str, NDArray[np.bool_]] = {}
-    for each, patches_P in drawn:
-        by_person[each.reviewer_id] = by_person.get(each.reviewer_id, patches_P) | patches_P
-    taken_P = np.mean(list(by_person.values()), axis=0)
+    people = by_person(drawn)
+    taken_P = np.mean(list(people.values()), axis=0)
     region_P = taken_P >= 0.5
     if not region_P.any():  # a chain of drawings, no two of which say the same
         region_P = taken_P > 0
-    return Place(sha, region_P, [each.drawing_id for each, _ in drawn], set(by_person))
+    return Place(sha, region_P, [each.drawing_id for each, _ in drawn], set(people))
 
 
 def _shared(one_P: NDArray[np.bool_], two_P: NDArray[np.bool_]) -> bool:

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from dashboard.services import home_words
+from dashboard.services.concept_rows import shown_names
 from dashboard.services.home_words import Stretch
 from dashboard.services.kept import Kept
-from dashboard.viewmodels import concept_names
 from dashboard.viewmodels.drift import DriftRow
 from dashboard.viewmodels.home import (
     Anew,
@@ -177,10 +177,7 @@ def _cells(uow: UnitOfWork, version: VersionRecord) -> tuple[SpuriousCell, ...]:
     """What people say of the concepts that are called spurious most often, by decided class."""
     ids = uow.home.most_spurious(version.project_id, version.dictionary_hash, CONCEPTS)
     place = {concept_id: n for n, concept_id in enumerate(ids)}
-    records = uow.concepts.by_ids(sorted(ids))
-    names = concept_names.by_id(
-        (key, row.number, row.dictionary_hash, row.shown_name) for key, row in records.items()
-    )
+    names = shown_names(uow, ids)
     return tuple(
         SpuriousCell(
             row.concept_id, names[row.concept_id], row.class_name, row.spurious,

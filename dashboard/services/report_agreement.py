@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from dashboard.services.agreement_figures import (
     CUE_WORDS,
     Said,
-    Table,
     disputes,
     figures,
     table,
 )
+from dashboard.services.concept_rows import shown_names
 from dashboard.services.home_words import points
 from dashboard.services.report_words import WHAT, figure
-from dashboard.viewmodels import concept_names
 from dashboard.viewmodels.agreement import AgreementView, DisputeRow, Subject
 from dashboard.viewmodels.home import AgreementPoint
 from dashboard.viewmodels.judgement import Estimate
@@ -121,7 +120,8 @@ def _agreed(
         for row in uow.adjudications.standing(sel.project_id, subject)
         if row.value != WITHDRAWN and (sel.until is None or row.created_at < sel.until)
     }
-    names, items = _names(uow, found), set(found.items)
+    names = {} if found.subject == "case" else shown_names(uow, found.groups)
+    items = set(found.items)
     view = figures(found, {k: v for k, v in decided.items() if k in items}, names)
     still = [row for row in disputes(found, {}, names) if row.id not in decided]
     return Agreed(view, tuple(_open(subject, row) for row in still))
@@ -129,12 +129,3 @@ def _agreed(
 
 def _open(subject: Subject, row: DisputeRow) -> OpenDispute:
     return OpenDispute(subject, row.id, row.case_id, row.about, row.said)
-
-
-def _names(uow: UnitOfWork, found: Table) -> dict[str, str]:
-    if found.subject == "case":
-        return {}
-    records = uow.concepts.by_ids(sorted(set(found.groups)))
-    return concept_names.by_id(
-        (key, row.number, row.dictionary_hash, row.shown_name) for key, row in records.items()
-    )

@@ -12,7 +12,7 @@ from dashboard.viewmodels.versions import (
     VersionRow,
 )
 from dashboard.views import lineage
-from dashboard.views.chrome import plain
+from dashboard.views.chrome import plain, sentence
 from dashboard.views.judgement_figures import interval
 from dashboard.views.tables import table
 from dashboard.views.text import KINDS, moment, plural, share, short
@@ -89,13 +89,9 @@ def heading(view: VersionDetail) -> None:
         else ""
     )
     st.caption(
-        f"{_sentence(stands(row))}. {kind(row)}, seed {row.seed}, {moment(row.created_at)}{asked}"
+        f"{sentence(stands(row))} {kind(row)}, seed {row.seed}, {moment(row.created_at)}{asked}"
         f"{learnt}."
     )
-
-
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}"
 
 
 def facts(view: VersionDetail, held_out: HeldOut) -> None:
@@ -110,7 +106,7 @@ def facts(view: VersionDetail, held_out: HeldOut) -> None:
     if held_out.cases:
         accuracy.caption(f"95 % interval {interval(held_out.accuracy)}")
     cases.metric("Held-out cases", f"{held_out.cases:,}", help="Cases behind the accuracy")
-    cases.caption(plain(" ".join(filter(None, [held_out.split, _sentence(held_out.note)]))))
+    cases.caption(plain(" ".join(filter(None, [held_out.split, sentence(held_out.note)]))))
     came.markdown("**Came from**", help="The versions before it, the first one first")
     line = (*reversed(view.parents), row)
     chain = " → ".join(short(each.hash) for each in line)

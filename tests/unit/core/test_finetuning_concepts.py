@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,13 +28,7 @@ CLASSES = ("a", "b")
 KEYS = [f"image{i:02d}" for i in range(IMAGES)]
 TURN = torch.linalg.qr(torch.randn(D, D, generator=torch.Generator().manual_seed(9)))[0]
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def axes() -> torch.Tensor:

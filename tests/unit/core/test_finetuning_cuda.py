@@ -22,7 +22,6 @@ from core.finetuning.encoder import EncoderTuning, TunedEncoder, tune_encoder
 from core.sae.checkpoint import Checkpoints, load_checkpoint
 from core.sae.metrics import evaluate_sae
 from core.streaming import LoadImage
-from tests.builders import tiny_encoder
 from tests.unit.core import test_finetuning_concepts as concepts
 from tests.unit.core import tunable
 from tests.unit.core import tunable_encoder as world
@@ -32,11 +31,6 @@ STOP = 9  # looks of a training before it is stopped
 CLOSE = 0.05  # relative difference of losses, see above
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-
-
-@pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_encoder(tmp_path_factory.mktemp("encoder"), layers=3)
 
 
 def config(

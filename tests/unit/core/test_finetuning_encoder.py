@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,25 +22,13 @@ from core.finetuning.regions import found_regions, grown
 from core.finetuning.tower import ConceptTower
 from core.finetuning.tower_cases import TowerCases
 from core.finetuning.views import TuneCase, Views, make_views, paste_region, plan_pastes
-from tests.builders import tiny_encoder
 from tests.unit.core import tunable_encoder as world
 
 ROOT = Path(__file__).resolve().parents[3]
 REAL = ROOT.parent / "shared" / "realdata" / "vit_ti_encoder"
 CONFIG = EncoderTuning(blocks=1, pasted=0.3, grow=0, tune=world.TUNE)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_encoder(tmp_path_factory.mktemp("encoder"), layers=3)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

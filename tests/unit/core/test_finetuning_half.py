@@ -8,7 +8,7 @@ at any step, 1 % on average (1.5 and .2 % seen here; over 4 seeds 11 of 12 tunin
 .9 % on average).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,6 @@ from core.finetuning.config import Precision
 from core.finetuning.encoder import EncoderTuning, TunedEncoder
 from core.finetuning.losses import read
 from core.finetuning.tower import ConceptTower
-from tests.builders import tiny_encoder
 from tests.unit.core import tunable_encoder as world
 
 FIRST, ANY, MEAN = 0.005, 0.05, 0.01  # largest relative differences of losses, see above
@@ -31,6 +30,8 @@ TOKENS = 0.01  # the same of tokens, as a share of their length
 Way = tuple[int, int | None]
 WAYS: tuple[Way, ...] = ((1, None), (2, None), (1, 2))  # blocks, rank
 Tuned = Callable[[Way, Precision], TunedEncoder]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def config(way: Way, precision: Precision) -> EncoderTuning:
@@ -41,19 +42,6 @@ def config(way: Way, precision: Precision) -> EncoderTuning:
         precision=precision,
     )  # fmt: skip
     return EncoderTuning(blocks=way[0], rank=way[1], pasted=0.3, grow=0, tune=tune)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_encoder(tmp_path_factory.mktemp("encoder"), layers=3)
 
 
 @pytest.fixture(scope="module")

@@ -10,20 +10,14 @@ from core.finetuning.export import export_encoder, spec_of, tuned_state
 from core.finetuning.losses import read
 from core.finetuning.tower import LOW_RANK_SCALE, ConceptTower, LowRank
 from core.heads import pool
-from tests.builders import tiny_encoder
 from tests.unit.core import tunable_encoder as world
 
 IMAGES = list(world.pictures().values())[:4]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_encoder(tmp_path_factory.mktemp("encoder"), layers=3)
-
-
-@pytest.fixture(scope="module")
-def encoder(folder: Path) -> OpenClipEncoder:
-    return world.encoder_of(folder)
+def encoder(where: Path) -> OpenClipEncoder:
+    return world.encoder_of(where)
 
 
 def tower_of(encoder: OpenClipEncoder, blocks: int = 1, rank: int | None = None) -> ConceptTower:
@@ -54,9 +48,9 @@ def nudged(tower: ConceptTower) -> ConceptTower:
     "options", ["", "?dense=maskclip-value", "?dense=maskclip-residual", "?dense=dinoised"]
 )
 def test_at_the_start_it_is_the_encoder(
-    folder: Path, blocks: int, rank: int | None, options: str
+    where: Path, blocks: int, rank: int | None, options: str
 ) -> None:
-    encoder = world.encoder_of(folder, options)
+    encoder = world.encoder_of(where, options)
     if "dinoised" in options and blocks < 3:
         with pytest.raises(ConfigError, match="dinoised"):
             tower_of(encoder, blocks, rank)
@@ -125,8 +119,8 @@ def test_an_exported_encoder_gives_the_tuned_tokens(
     assert load_encoder(spec_of(encoder, again)).info.hash == loaded.info.hash
 
 
-def test_options_of_the_encoder_stay(folder: Path, tmp_path: Path) -> None:
-    encoder = world.encoder_of(folder, "?dense=maskclip-value&size=48")
+def test_options_of_the_encoder_stay(where: Path, tmp_path: Path) -> None:
+    encoder = world.encoder_of(where, "?dense=maskclip-value&size=48")
     tower = nudged(tower_of(encoder)).eval()
     made = export_encoder(encoder, tower.merged(), tmp_path / "tuned")
     loaded = load_encoder(spec_of(encoder, made))
@@ -137,22 +131,22 @@ def test_options_of_the_encoder_stay(folder: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(tokens, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_export_refuses_what_does_not_fit(encoder: OpenClipEncoder, folder: Path) -> None:
+def test_export_refuses_what_does_not_fit(encoder: OpenClipEncoder, where: Path) -> None:
     blocks = tower_of(encoder).merged()
     with pytest.raises(ConfigError, match="not finite"):
         tuned_state(encoder, {**blocks, "0.ln_1.weight": blocks["0.ln_1.weight"] * float("nan")})
     with pytest.raises(ConfigError, match="no weights"):
         tuned_state(encoder, {"0.ln_9.weight": torch.zeros(16)})
-    half = load_encoder(f"local-dir:{folder}", precision="bf16")
+    half = load_encoder(f"local-dir:{where}", precision="bf16")
     with pytest.raises(ConfigError, match="fp32"):
         tuned_state(half, blocks)
     with pytest.raises(ConfigError, match="fp32"):
         tower_of(half)
 
 
-def test_towers_that_cannot_be_tuned(folder: Path, encoder: OpenClipEncoder) -> None:
+def test_towers_that_cannot_be_tuned(where: Path, encoder: OpenClipEncoder) -> None:
     with pytest.raises(EncoderError, match="windows"):
-        tower_of(world.encoder_of(folder, "?size=48&window=32"))
+        tower_of(world.encoder_of(where, "?size=48&window=32"))
     for blocks in (0, 4):
         with pytest.raises(ConfigError, match="3 blocks"):
             tower_of(encoder, blocks)
